@@ -1,0 +1,1 @@
+"""Infrastructure: the local stack here, the Azure templates beside it."""

@@ -1,0 +1,1 @@
+"""The domain of Tributary and its edges; `functions` calls it through `shared.composition` alone."""

@@ -1,0 +1,459 @@
+"""The catalogue in PostgreSQL: tenants, connectors, entities with their mappings, and the targets that follow them.
+
+One transaction holds an entity's row, its mappings, the DDL of its target and what a change means for runs in
+flight: either all of it happened or nothing. Lists are in uid order, which is the order of creation.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+from psycopg import errors as pg
+from psycopg.types.json import Jsonb
+
+from shared.adapters.postgres.database import Connection, Database, translate
+from shared.adapters.postgres.tables import prepare_target
+from shared.errors import AppError, ConflictError, NotFoundError, TargetUnavailableError
+from shared.sql import query
+from shared.sync.catalogue import (
+    ApiDescription,
+    Catalogued,
+    Change,
+    Connector,
+    DescribedColumn,
+    Entity,
+    FieldMapping,
+    discover,
+)
+from shared.sync.model import ColumnType, Expression, Rules, VersionSpec
+
+# A long reader must not make our ALTER queue everybody else behind it: give up quickly, try again.
+_LOCK_TIMEOUT_MS = 3000
+_ATTEMPTS = 5
+_CONTENDED = (pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure, pg.UniqueViolation)
+Tenants = frozenset[str] | None
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class EntityView:
+    """An entity as the API shows it. `watermark` is in order-preserving form."""
+
+    catalogued: Catalogued
+    last_sync_at: datetime | None
+    last_sync_status: str | None
+    watermark: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """What became of one table: created, refreshed, skipped or failed; `error` only where it failed."""
+
+    slug: str
+    status: str
+    entity_uid: UUID | None = None
+    warnings: tuple[str, ...] = ()
+    error: AppError | None = None
+
+
+Decide = Callable[[Catalogued | None, Sequence[str]], Change]
+
+
+class Catalogue:
+    """Connectors and entities. Every read takes the tenants that its caller sees (None: all)."""
+
+    def __init__(self, database: Database, new_uid: Callable[[], UUID]) -> None:
+        self._database, self._new_uid = database, new_uid
+        self._schema = database.schema
+
+    # Tenants
+
+    def tenants(
+        self, tenants: Tenants, *, name: str | None = None, limit: int = 100, after: str | None = None
+    ) -> list[Mapping[str, Any]]:
+        """Tenants with `name` and `created_at`, by name."""
+        values = {"tenants": _list(tenants), "name": name, "after": after, "limit": limit}
+        with self._database.connection() as connection:
+            return list(connection.execute(query("catalogue_tenants", self._schema), values))
+
+    def add_tenant(self, name: str, actor: str) -> None:
+        """Make sure the tenant exists."""
+        with self._database.connection() as connection:
+            if connection.execute(query("catalogue_tenant_insert", self._schema), {"name": name}).rowcount:
+                self._audit(connection, actor, "tenant.create", name)
+
+    # Connectors
+
+    def connectors(
+        self,
+        tenants: Tenants,
+        *,
+        uid: UUID | None = None,
+        name: str | None = None,
+        limit: int = 100,
+        after: UUID | None = None,
+    ) -> list[Connector]:
+        """Connectors, in order of creation."""
+        values = {"tenants": _list(tenants), "uid": uid, "name": name, "limit": limit, "after": after}
+        with self._database.connection() as connection:
+            rows = connection.execute(query("catalogue_connectors", self._schema), values)
+            return [_connector(row) for row in rows]
+
+    def connector(self, uid: UUID, tenants: Tenants = None) -> Connector:
+        """One connector; raises NotFoundError."""
+        found = self.connectors(tenants, uid=uid, limit=1)
+        if not found:
+            raise _not_found("connector", uid)
+        return found[0]
+
+    def add_connector(self, connector: Connector, actor: str) -> Connector:
+        """Store a new connector; raises ConflictError where its tenant has one of that name."""
+        return self._write_connector("catalogue_connector_insert", connector, actor, "connector.create")
+
+    def change_connector(self, connector: Connector, actor: str) -> Connector:
+        """Replace a connector; raises ConflictError for a name taken."""
+        return self._write_connector("catalogue_connector_update", connector, actor, "connector.change")
+
+    def delete_connector(self, uid: UUID, actor: str) -> None:
+        """Forget a connector; raises ConflictError while entities stand on it."""
+        with self._database.connection() as connection:
+            gone = connection.execute(
+                query("catalogue_connector_delete", self._schema), {"uid": uid}
+            ).fetchone()
+            if gone is None:
+                raise ConflictError(
+                    f"connector {uid}: entities are synced from it",
+                    hint="delete its entities first, or set is_active to false",
+                )
+            self._audit(connection, actor, "connector.delete", str(uid))
+
+    def notify(self, connector_uid: UUID, slugs: Sequence[str]) -> list[str]:
+        """Make the tables of these slugs due now; the slugs that have an entity."""
+        values = {"connector_uid": connector_uid, "slugs": list(slugs)}
+        with self._database.connection() as connection:
+            return sorted(
+                row["slug"] for row in connection.execute(query("catalogue_notify", self._schema), values)
+            )
+
+    # Entities
+
+    def entities(
+        self,
+        tenants: Tenants,
+        *,
+        uid: UUID | None = None,
+        connector_uid: UUID | None = None,
+        status: str | None = None,
+        limit: int = 100,
+        after: UUID | None = None,
+    ) -> list[EntityView]:
+        """Entities with their mappings, in order of creation."""
+        values = {
+            "tenants": _list(tenants),
+            "uid": uid,
+            "connector_uid": connector_uid,
+            "status": status,
+            "limit": limit,
+            "after": after,
+        }
+        with self._database.connection() as connection:
+            rows = connection.execute(query("catalogue_entities", self._schema), values).fetchall()
+            mappings = self._mappings(connection, [row["uid"] for row in rows])
+        return [_view(row, mappings.get(row["uid"], ())) for row in rows]
+
+    def entity(self, uid: UUID, tenants: Tenants = None) -> EntityView:
+        """One entity; raises NotFoundError."""
+        found = self.entities(tenants, uid=uid, limit=1)
+        if not found:
+            raise _not_found("entity", uid)
+        return found[0]
+
+    def for_run(
+        self, connection: Connection, uid: UUID
+    ) -> tuple[Entity, tuple[FieldMapping, ...], Connector]:
+        """What freezing a run's configuration needs, read inside the caller's transaction; raises NotFoundError."""
+        values = {
+            "tenants": None,
+            "uid": uid,
+            "connector_uid": None,
+            "status": None,
+            "limit": 1,
+            "after": None,
+        }
+        row = connection.execute(query("catalogue_entities", self._schema), values).fetchone()
+        if row is None:
+            raise _not_found("entity", uid)
+        values = {"tenants": None, "uid": row["connector_uid"], "name": None, "limit": 1, "after": None}
+        source = connection.execute(query("catalogue_connectors", self._schema), values).fetchone()
+        if source is None:
+            raise _not_found("connector", row["connector_uid"])
+        return _entity(row), self._mappings(connection, [uid]).get(uid, ()), _connector(source)
+
+    def change_entity(
+        self, connector_uid: UUID, slug: str, decide: Decide, *, actor: str, action: str, revive: bool = False
+    ) -> Catalogued | None:
+        """Store what `decide` makes of the slug's entity, with its target, in one transaction.
+
+        `decide` gets what is stored (None for a slug without entity) and the target names taken in public; it may
+        run again when another transaction stood in the way. None, and nothing done, where a person deleted the
+        entity, unless `revive` asks for a new one.
+        """
+        with_retry = _Retry(self._database)
+        return with_retry(lambda c: self._change(c, connector_uid, slug, decide, actor, action, revive))
+
+    def delete_entity(self, uid: UUID, actor: str) -> None:
+        """Forget an entity and end its runs; the target table and its rows stay."""
+        with self._database.connection() as connection:
+            self._reset(connection, uid, "the entity was deleted", versions_changed=False)
+            connection.execute(query("catalogue_entity_delete", self._schema), {"uid": uid})
+            self._audit(connection, actor, "entity.delete", str(uid))
+
+    def _change(
+        self,
+        connection: Connection,
+        connector_uid: UUID,
+        slug: str,
+        decide: Decide,
+        actor: str,
+        action: str,
+        revive: bool,
+    ) -> Catalogued | None:
+        place = {"connector_uid": connector_uid, "slug": slug}
+        connection.execute(query("catalogue_entity_lock", self._schema), place)
+        row = connection.execute(query("catalogue_entity_of_slug", self._schema), place).fetchone()
+        if row is not None and row["is_deleted"]:
+            if not revive:
+                return None
+            row = None
+        before = None if row is None else self._catalogued(connection, row)
+        change = decide(before, self._taken(connection))
+        self._store(connection, before, change, actor, action)
+        return change.after
+
+    def _store(
+        self, connection: Connection, before: Catalogued | None, change: Change, actor: str, action: str
+    ) -> None:
+        after = change.after
+        if before is not None and before == after:
+            prepare_target(connection, self._schema, after)  # heals a target that somebody dropped
+            return
+        name = "catalogue_entity_insert" if before is None else "catalogue_entity_update"
+        connection.execute(query(name, self._schema), _entity_values(after.entity))
+        self._store_mappings(connection, after)
+        connection.execute(query("catalogue_state_insert", self._schema), {"uid": after.entity.uid})
+        if change.reset and before is not None:
+            changed = before.entity.version != after.entity.version
+            self._reset(connection, after.entity.uid, "keys or rules changed", versions_changed=changed)
+        prepare_target(connection, self._schema, after)
+        self._audit(connection, actor, action, str(after.entity.uid), {"slug": after.entity.slug})
+
+    def _store_mappings(self, connection: Connection, catalogued: Catalogued) -> None:
+        uid = catalogued.entity.uid
+        connection.execute(query("catalogue_mappings_delete", self._schema), {"uid": uid})
+        with connection.cursor() as cursor:
+            rows = [_mapping_values(uid, mapping) for mapping in catalogued.mappings]
+            cursor.executemany(query("catalogue_mapping_insert", self._schema), rows)
+
+    def _reset(self, connection: Connection, uid: UUID, reason: str, *, versions_changed: bool) -> None:
+        values = {"uid": uid, "reason": reason, "versions_changed": versions_changed}
+        connection.execute(query("catalogue_reset", self._schema), values)
+        ended = connection.execute(query("catalogue_end_runs", self._schema), values).fetchall()
+        runs = [row["uid"] for row in ended]
+        connection.execute(query("catalogue_end_slices", self._schema), {"runs": runs})
+
+    def _taken(self, connection: Connection) -> list[str]:
+        rows = connection.execute(query("catalogue_taken_tables", self._schema), {"target_schema": "public"})
+        return [row["name"] for row in rows]
+
+    def _catalogued(self, connection: Connection, row: Mapping[str, Any]) -> Catalogued:
+        return Catalogued(_entity(row), self._mappings(connection, [row["uid"]]).get(row["uid"], ()))
+
+    def _mappings(self, connection: Connection, uids: Sequence[UUID]) -> dict[UUID, tuple[FieldMapping, ...]]:
+        found: dict[UUID, tuple[FieldMapping, ...]] = {}
+        for row in connection.execute(query("catalogue_mappings", self._schema), {"uids": list(uids)}):
+            found[row["entity_uid"]] = (*found.get(row["entity_uid"], ()), _mapping(row))
+        return found
+
+    def _write_connector(self, name: str, connector: Connector, actor: str, action: str) -> Connector:
+        try:
+            with self._database.bare_connection() as connection:
+                row = connection.execute(query(name, self._schema), _connector_values(connector)).fetchone()
+                self._audit(connection, actor, action, str(connector.uid), {"name": connector.name})
+        except pg.UniqueViolation:
+            raise ConflictError(
+                f"connector {connector.name!r}: tenant {connector.tenant} has one of that name",
+                hint="choose another name, or PUT the one that exists",
+            ) from None
+        except pg.Error as error:
+            raise translate(error, self._database.server.name) from None
+        if row is None:
+            raise _not_found("connector", connector.uid)
+        return _connector(row)
+
+    def _audit(
+        self,
+        connection: Connection,
+        actor: str,
+        action: str,
+        subject: str,
+        details: Mapping[str, str] | None = None,
+    ) -> None:
+        values = {"actor": actor, "action": action, "subject": subject, "details": Jsonb(details or {})}
+        connection.execute(query("catalogue_audit", self._schema), values)
+
+
+class DiscoveryService:
+    """Discovery of a whole connector: one table's failure never touches another's."""
+
+    def __init__(self, catalogue: Catalogue, new_uid: Callable[[], UUID]) -> None:
+        self._catalogue, self._new_uid = catalogue, new_uid
+
+    def discover(
+        self, connector: Connector, described: Sequence[ApiDescription], *, actor: str
+    ) -> list[Discovered]:
+        """Each described table's outcome, in the connector's order."""
+        return [self._discover_one(connector, one, actor) for one in described]
+
+    def _discover_one(self, connector: Connector, described: ApiDescription, actor: str) -> Discovered:
+        created = False
+
+        def decide(existing: Catalogued | None, taken: Sequence[str]) -> Change:
+            nonlocal created
+            created = existing is None
+            return discover(described, connector, existing, uid=self._new_uid(), taken_tables=taken)
+
+        try:
+            after = self._catalogue.change_entity(
+                connector.uid, described.slug, decide, actor=actor, action="entity.discover"
+            )
+        except TargetUnavailableError:
+            raise  # the database is down for every table alike
+        except AppError as error:
+            return Discovered(described.slug, "failed", error=error)
+        if after is None:
+            note = "a person deleted this entity; POST /api/v1/entities with its slug brings it back"
+            return Discovered(described.slug, "skipped", warnings=(note,))
+        status = "created" if created else "refreshed"
+        return Discovered(described.slug, status, after.entity.uid, after.entity.warnings)
+
+
+class _Retry:
+    """Runs a transaction again while another one stands in its way, a few times, with growing pauses."""
+
+    def __init__(self, database: Database, *, pause: Callable[[float], None] = time.sleep) -> None:
+        self._database, self._pause = database, pause
+
+    def __call__(self, work: Callable[[Connection], _T]) -> _T:
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                with self._transaction() as connection:
+                    return work(connection)
+            except _CONTENDED as error:
+                if attempt == _ATTEMPTS:
+                    raise _blocked(error) from None
+                self._pause(0.2 * 2**attempt * random.uniform(0.5, 1.0))
+            except pg.Error as error:
+                raise translate(error, self._database.server.name) from None
+        raise AssertionError("the loop above returns or raises")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self._database.bare_connection() as connection:
+            connection.execute("SELECT set_config('lock_timeout', %s, true)", (f"{_LOCK_TIMEOUT_MS}ms",))
+            yield connection
+
+
+def _blocked(error: Exception) -> AppError:
+    if isinstance(error, pg.UniqueViolation):
+        return ConflictError(
+            "entity: its slug or its target table is taken by another entity",
+            hint="choose another target_table, or PUT the entity that exists",
+        )
+    return TargetUnavailableError(
+        f"target table: still locked by another session after {_ATTEMPTS} attempts ({type(error).__name__})",
+        hint="look for long transactions in pg_stat_activity, then try again",
+    )
+
+
+def _list(tenants: Tenants) -> list[str] | None:
+    return None if tenants is None else sorted(tenants)
+
+
+def _not_found(kind: str, uid: UUID) -> NotFoundError:
+    return NotFoundError(f"{kind} {uid}: not found", hint=f"GET /api/v1/{_PLURALS[kind]} lists what there is")
+
+
+_PLURALS = {"connector": "connectors", "entity": "entities"}
+_CONNECTOR_FIELDS = tuple(f.name for f in fields(Connector))
+_JSON_FIELDS = ("version", "columns", "warnings", "parameters")
+_ENTITY_FIELDS = tuple(f.name for f in fields(Entity))
+
+
+def _connector(row: Mapping[str, Any]) -> Connector:
+    return Connector(**{name: row[name] for name in _CONNECTOR_FIELDS})
+
+
+def _connector_values(connector: Connector) -> dict[str, object]:
+    return asdict(connector)
+
+
+def _entity(row: Mapping[str, Any]) -> Entity:
+    plain = {name: row[name] for name in _ENTITY_FIELDS}
+    version = row["version"]
+    return Entity(
+        **plain
+        | {
+            "business_keys": tuple(row["business_keys"]),
+            "version": None if version is None else msgspec.convert(version, VersionSpec),
+            "columns": msgspec.convert(row["columns"], tuple[DescribedColumn, ...]),
+            "delete_guard_percent": float(row["delete_guard_percent"]),
+            "person_set": tuple(row["person_set"]),
+            "warnings": tuple(row["warnings"]),
+        }
+    )
+
+
+def _entity_values(entity: Entity) -> dict[str, object]:
+    values: dict[str, object] = {name: getattr(entity, name) for name in _ENTITY_FIELDS}
+    values |= {name: _jsonb(values[name]) for name in _JSON_FIELDS}
+    return values | {"business_keys": list(entity.business_keys), "person_set": list(entity.person_set)}
+
+
+def _mapping(row: Mapping[str, Any]) -> FieldMapping:
+    return FieldMapping(
+        position=row["position"],
+        source=row["source"],
+        target=row["target"],
+        type=msgspec.convert(row["type"], ColumnType),
+        rules=msgspec.convert(row["rules"], Rules),
+        expression=None if row["expression"] is None else msgspec.convert(row["expression"], Expression),
+        set_by=row["set_by"],
+    )
+
+
+def _mapping_values(uid: UUID, mapping: FieldMapping) -> dict[str, object]:
+    return {
+        "entity_uid": uid,
+        "position": mapping.position,
+        "source": mapping.source,
+        "target": mapping.target,
+        "type": _jsonb(mapping.type),
+        "rules": _jsonb(mapping.rules),
+        "expression": _jsonb(mapping.expression),
+        "set_by": mapping.set_by,
+    }
+
+
+def _jsonb(value: object) -> Jsonb | None:
+    return None if value is None else Jsonb(msgspec.to_builtins(value))
+
+
+def _view(row: Mapping[str, Any], mappings: tuple[FieldMapping, ...]) -> EntityView:
+    catalogued = Catalogued(_entity(row), mappings)
+    return EntityView(catalogued, row["last_sync_at"], row["last_sync_status"], row["watermark"])

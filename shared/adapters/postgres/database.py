@@ -1,0 +1,148 @@
+"""Connections to PostgreSQL: a small pool, transactions, and driver errors in our own words."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import errors as pg
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from shared.errors import AppError, PermanentError, TargetRefusedError, TargetUnavailableError
+
+MINIMUM_SERVER = 140_000
+_CONNECT_TIMEOUT_S = 10
+# Safe to run the whole transaction again: nothing of it was kept.
+RETRYABLE = (
+    pg.SerializationFailure,
+    pg.DeadlockDetected,
+    pg.LockNotAvailable,
+    pg.QueryCanceled,
+    pg.UniqueViolation,
+)
+_UNAVAILABLE = (
+    pg.OperationalError,
+    pg.InterfaceError,
+    pg.ReadOnlySqlTransaction,
+    pg.DiskFull,
+    pg.TooManyConnections,
+    pg.SerializationFailure,
+    pg.DeadlockDetected,
+    pg.LockNotAvailable,
+    pg.QueryCanceled,
+)
+
+Connection = psycopg.Connection[DictRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where PostgreSQL is and how to sign in; `password` is asked on every connect, so tokens may expire."""
+
+    host: str
+    port: int
+    database: str
+    user: str
+    password: Callable[[], str | None]
+    sslmode: str = "prefer"
+    sslrootcert: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The server as messages name it: never with credentials."""
+        return f"PostgreSQL {self.host}:{self.port}/{self.database}"
+
+
+class Database:
+    """The metadata and target database. One pool a process; `schema` is the metadata schema."""
+
+    def __init__(self, server: Server, schema: str = "bridge", *, pool_max: int = 2) -> None:
+        self.server, self.schema = server, schema
+        self._pool_max = pool_max
+        self._pool: ConnectionPool[Connection] | None = None
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """A transaction: leaving the block commits, an exception rolls back.
+
+        Driver errors leave as TargetUnavailableError or TargetRefusedError, with the SQLSTATE and without
+        DETAIL, since that quotes rows.
+        """
+        try:
+            with self._connections().connection() as connection:
+                yield connection
+        except (psycopg.Error, PoolTimeout) as error:
+            raise translate(error, self.server.name) from None
+
+    @contextmanager
+    def bare_connection(self) -> Iterator[Connection]:
+        """The same, but driver errors stay as they are: for callers that decide by SQLSTATE."""
+        with self._connections().connection() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Give every connection back to the server."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+    def _connections(self) -> "ConnectionPool[Connection]":
+        if self._pool is None:
+            # psycopg.pool logs each failed attempt with the whole conninfo, so it is kept quiet.
+            logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
+            self._pool = ConnectionPool(
+                kwargs=self._arguments,
+                min_size=0,
+                max_size=self._pool_max,
+                open=True,
+                timeout=_CONNECT_TIMEOUT_S,
+                reconnect_timeout=0,
+                max_idle=60,
+                check=ConnectionPool.check_connection,
+            )
+        return self._pool
+
+    def _arguments(self) -> dict[str, object]:
+        server = self.server
+        arguments: dict[str, object] = {
+            "host": server.host,
+            "port": server.port,
+            "dbname": server.database,
+            "user": server.user,
+            "password": server.password(),
+            "sslmode": server.sslmode,
+            "connect_timeout": _CONNECT_TIMEOUT_S,
+            "application_name": "tributary",
+            "row_factory": dict_row,
+            # Server-side prepared statements do not survive a transaction pooler.
+            "prepare_threshold": None,
+        }
+        return arguments | ({"sslrootcert": server.sslrootcert} if server.sslrootcert else {})
+
+
+def translate(error: Exception, server: str) -> AppError:
+    """A driver error in our words: transient where a later try may succeed."""
+    if isinstance(error, PoolTimeout) or (
+        isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+    ):
+        return TargetUnavailableError(
+            f"{server}: no connection within {_CONNECT_TIMEOUT_S} s",
+            hint="check POSTGRES_HOST, POSTGRES_PORT, the credentials and that the server is up",
+        )
+    state = getattr(error, "sqlstate", None) or "unknown"
+    kind = type(error).__name__
+    if isinstance(error, _UNAVAILABLE):
+        return TargetUnavailableError(
+            f"{server}: {kind} (SQLSTATE {state})",
+            hint="the work is repeated later; look at the server's own log",
+        )
+    if isinstance(error, (pg.StringDataRightTruncation, pg.NumericValueOutOfRange)):
+        return TargetRefusedError(
+            f"{server}: a target column is too narrow for the source's values (SQLSTATE {state})",
+            hint="widen the column's type in the entity's field mappings, then run a full refresh",
+        )
+    if isinstance(error, psycopg.Error):
+        return TargetRefusedError(f"{server}: {kind} (SQLSTATE {state})", hint="see docs/operations.md")
+    return PermanentError(f"{server}: {kind}")

@@ -1,0 +1,305 @@
+"""The life of slices: claimed, released, ended; and the connector's slots that admit them.
+
+Every statement here follows one order of locks: connector, entity state, slice.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from shared.adapters.postgres.database import Connection, Database
+from shared.adapters.postgres.statements import Statements
+from shared.errors import AppError, ConfigurationError, FencedError
+from shared.failpoints import hit
+from shared.messages import SliceMessage
+from shared.sql import query
+from shared.sync.claims import (
+    ClaimAnswer,
+    Ignore,
+    SliceState,
+    Take,
+    Wait,
+    backoff_s,
+    decide_claim,
+)
+from shared.sync.model import RunConfig
+from shared.sync.ports import Claim
+
+_STATE_FIELDS = tuple(f.name for f in fields(SliceState))
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How transient failures come back: `attempts` retries, the first after `base_s`, doubling up to `cap_s`."""
+
+    attempts: int
+    base_s: int
+    cap_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ends, and what it leaves for the next. Versions are in order-preserving form."""
+
+    status: Literal["success", "partial", "failed"]
+    error: AppError | None = None
+    watermark: str | None = None
+    bound: str | None = None
+    probe: Mapping[str, Any] | None = None
+    proven: bool = False
+    swept: bool = False
+    unproven_snapshots: int = 0
+
+
+class Slices:
+    """Slices of all runs. `lease_s` is never below the function timeout; `default_limit` counts slots a connector."""
+
+    def __init__(self, database: Database, *, lease_s: int, default_limit: int, retry: Retry) -> None:
+        self._database, self._schema = database, database.schema
+        self._lease_s, self._default_limit, self._retry = lease_s, default_limit, retry
+
+    def claim(self, message: SliceMessage, message_id: str, dequeue_count: int) -> ClaimAnswer:
+        """Claim the slice a message names, or say why not; a slice without a slot first tries to get one."""
+        hit("claim.before")
+        names = {"run": message.run_uid, "slice": message.slice}
+        with self._database.connection() as connection:
+            row = connection.execute(query("slice_claimable", self._schema), names).fetchone()
+            if row is None:
+                return Ignore("no such slice, or another delivery is at it")
+            state = SliceState(**{n: row[n] for n in _STATE_FIELDS if n != "run_in_flight"}, run_in_flight=row["run_status"] in ("queued", "running"))  # fmt: skip
+            decision = decide_claim(state, message_id, dequeue_count, row["now"])
+            if isinstance(decision, Take):
+                answer: ClaimAnswer = self._take(connection, row, message_id, dequeue_count)
+            else:
+                if isinstance(decision, Ignore) and decision.give_back:
+                    self._release(connection, names, admitted=False, attempt=row["attempt"], delay_s=0)
+                answer = decision
+        hit("claim.after")
+        return answer
+
+    def _take(
+        self, connection: Connection, row: dict[str, Any], message_id: str, dequeue_count: int
+    ) -> Claim:
+        names = {"run": row["run_uid"], "slice": row["slice"]}
+        config = msgspec.convert(row["config"], RunConfig)
+        taken = names | {"message_id": message_id, "dequeue_count": dequeue_count, "lease_s": self._lease_s}
+        connection.execute(query("slice_take", self._schema), taken)
+        statements = Statements(config, self._schema, row["run_uid"])
+        empty = row["target_was_empty"]
+        if empty is None:
+            empty = _is_empty(connection, statements)
+        connection.execute(query("run_started", self._schema), names | {"empty": empty})
+        began = row["pass_began"]
+        writes_seen = config.strategy == "hash" and not empty
+        if began is None and writes_seen:
+            began = self._begin_pass(connection, statements, config)
+        now_here = datetime.now(UTC)
+        return Claim(
+            run_uid=row["run_uid"],
+            slice=row["slice"],
+            epoch=row["epoch"] + 1,
+            kind=row["kind"],
+            lane=row["lane"],
+            purpose=row["purpose"],
+            config=config,
+            cursor=row["cursor"],
+            chunk=row["chunk"],
+            watermark=row["watermark_start"],
+            first_load=empty and config.strategy != "full",
+            pass_uid=row["run_uid"] if writes_seen else None,
+            pass_began=began,
+            versions_since=row["versions_since"],
+            allow_deletes=row["allow_deletes"],
+            unproven_snapshots=row["unproven_snapshots"],
+            deletes_barred=row["deletes_barred"],
+            attempt=row["attempt"],
+            clock_ahead_s=(row["now"] - now_here).total_seconds(),
+        )
+
+    def _begin_pass(self, connection: Connection, statements: Statements, config: RunConfig) -> datetime:
+        """A partition of its own for the keys this pass sees; dropping it later costs nothing."""
+        connection.execute("SELECT set_config('lock_timeout', '10s', true)")
+        connection.execute(
+            sql.SQL("CREATE TABLE {} PARTITION OF {} FOR VALUES IN ({})").format(
+                statements.seen,
+                sql.Identifier(self._schema, "seen_keys"),
+                sql.Literal(str(statements.run_uid)),
+            )
+        )
+        connection.execute(
+            sql.SQL("ALTER TABLE {} ALTER entity_uid SET DEFAULT {}, ALTER pass_uid SET DEFAULT {}").format(
+                statements.seen, sql.Literal(config.entity_uid), sql.Literal(str(statements.run_uid))
+            )
+        )
+        ids = {"run": statements.run_uid, "entity": config.entity_uid, "generation": config.generation}
+        row = connection.execute(query("pass_begin", self._schema), ids).fetchone()
+        assert row is not None
+        began: datetime = row["began_at"]
+        return began
+
+    def admit(self, run_uid: UUID) -> None:
+        """Fill the free slots of the run's connector."""
+        with self._database.connection() as connection:
+            held = connection.execute(query("run_connector", self._schema), {"run": run_uid}).fetchone()
+            if held is not None:
+                self.admit_connector(connection, held["connector_uid"])
+
+    def admit_connector(self, connection: Connection, connector_uid: UUID) -> None:
+        """Fill a connector's free slots inside the caller's transaction, under the connector's row lock."""
+        names = {"connector": connector_uid, "default_limit": self._default_limit}
+        row = connection.execute(query("connector_lock", self._schema), names).fetchone()
+        if row is not None:
+            limit = {"connector": connector_uid, "limit": row["limit_of_connector"]}
+            connection.execute(query("admit", self._schema), limit)
+
+    def continue_later(self, claim: Claim) -> None:
+        """Hand the slice to its continuation: queued, still admitted, its message in the outbox."""
+        hit("continuation.before")
+        names = {"run": claim.run_uid, "slice": claim.slice}
+        with self._database.connection() as connection:
+            held = self._hold(connection, claim)
+            self._release(connection, names, admitted=True, attempt=held["attempt"], delay_s=0)
+            connection.execute(query("outbox_insert", self._schema), names | {"delay_s": 0})
+
+    def back_off(self, claim: Claim, error: AppError, wish_s: float | None) -> bool:
+        """Queue the slice again after a transient failure; false when its attempts are used up."""
+        names = {"run": claim.run_uid, "slice": claim.slice}
+        with self._database.connection() as connection:
+            held = self._hold(connection, claim)
+            return self._back_off(connection, held, names, wish_s)
+
+    def _back_off(
+        self, connection: Connection, held: dict[str, Any], names: dict[str, Any], wish_s: float | None
+    ) -> bool:
+        attempt = held["attempt"] + 1
+        if attempt > self._retry.attempts:
+            return False
+        delay = backoff_s(attempt, self._retry.base_s, self._retry.cap_s, wish_s)
+        self._release(connection, names, admitted=False, attempt=attempt, delay_s=delay)
+        connection.execute(query("outbox_insert", self._schema), names | {"delay_s": delay})
+        self._fill_slots(connection, held)
+        return True
+
+    def begin_publish(self, claim: Claim) -> None:
+        """End a snapshot's walk and queue its publication as a slice of its own, which keeps the slot."""
+        with self._database.connection() as connection:
+            held = self._hold(connection, claim)
+            names = {"run": claim.run_uid, "slice": claim.slice}
+            connection.execute(query("slice_end", self._schema), names | {"status": "done"})
+            following = {"run": claim.run_uid, "slice": claim.slice + 1}
+            connection.execute(
+                query("slice_insert", self._schema),
+                following | {"connector": held["connector_uid"], "kind": "publish", "admitted": True},
+            )
+            connection.execute(query("outbox_insert", self._schema), following | {"delay_s": 0})
+
+    def end(self, claim: Claim, ending: Ending) -> None:
+        """End the run: its outcome, the entity's state, the slot for the next in line; all or nothing."""
+        hit("finish.before")
+        with self._database.connection() as connection:
+            held = self._hold(connection, claim)
+            self._end(connection, held, claim.run_uid, claim.slice, ending)
+            self._drop_work_tables(connection, claim)
+        hit("finish.after")
+
+    def _end(
+        self, connection: Connection, held: dict[str, Any], run_uid: UUID, slice_: int, ending: Ending
+    ) -> None:
+        error = None if ending.error is None else error_body(ending.error)
+        parameters = {
+            "run": run_uid,
+            "slice": slice_,
+            "status": ending.status,
+            "error": None if error is None else Jsonb(error),
+            "watermark": ending.watermark,
+            "bound": ending.bound,
+            "probe": None if ending.probe is None else Jsonb(dict(ending.probe)),
+            "proven": ending.proven,
+            "swept": ending.swept,
+            "unproven_snapshots": ending.unproven_snapshots,
+        }
+        connection.execute(query("state_after_run", self._schema), parameters)
+        connection.execute(query("run_end", self._schema), parameters)
+        slice_status = "failed" if ending.status == "failed" else "done"
+        connection.execute(query("slice_end", self._schema), parameters | {"status": slice_status})
+        self._fill_slots(connection, held)
+
+    def _fill_slots(self, connection: Connection, held: dict[str, Any]) -> None:
+        limit = {"connector": held["connector_uid"], "limit": held["limit_of_connector"]}
+        connection.execute(query("admit", self._schema), limit)
+
+    def poisoned(self, message: SliceMessage, evidence: AppError) -> str:
+        """What to do about a slice whose message died: again with backoff, or fail the run; never if it lives on."""
+        names = {"run": message.run_uid, "slice": message.slice}
+        with self._database.connection() as connection:
+            held = connection.execute(
+                query("slice_hold", self._schema), names | {"default_limit": self._default_limit}
+            ).fetchone()
+            if (
+                held is None
+                or held["run_status"] not in ("queued", "running")
+                or held["status"] not in ("queued", "running")
+            ):
+                return "nothing left to do"
+            if held["lease_until"] is not None and held["lease_until"] > held["now"]:
+                return "another delivery is at work"
+            if self._back_off(connection, held, names, None):
+                return "queued again"
+            self._end(connection, held, message.run_uid, message.slice, Ending("failed", evidence))
+            return "run failed"
+
+    def _release(
+        self, connection: Connection, names: dict[str, Any], *, admitted: bool, attempt: int, delay_s: int
+    ) -> None:
+        connection.execute(
+            query("slice_release", self._schema),
+            names | {"admitted": admitted, "attempt": attempt, "delay_s": delay_s},
+        )
+
+    def _hold(self, connection: Connection, claim: Claim) -> dict[str, Any]:
+        """Lock what the slice belongs to, in order; FencedError unless the claim still stands."""
+        held = connection.execute(
+            query("slice_hold", self._schema),
+            {"run": claim.run_uid, "slice": claim.slice, "default_limit": self._default_limit},
+        ).fetchone()
+        if held is None or held["epoch"] != claim.epoch or held["generation"] != claim.config.generation:
+            raise FencedError(f"{claim.config.slug}: slice {claim.slice} belongs to another delivery now")
+        return held
+
+    def _drop_work_tables(self, connection: Connection, claim: Claim) -> None:
+        statements = Statements(claim.config, self._schema, claim.run_uid)
+        connection.execute("SELECT set_config('lock_timeout', '10s', true)")
+        for table in (statements.seen, statements.staging):
+            connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
+
+
+def error_body(error: AppError) -> dict[str, str]:
+    """An error as a run shows it."""
+    return {"code": error.code, "message": error.message, "hint": error.hint}
+
+
+def _is_empty(connection: Connection, statements: Statements) -> bool:
+    exists = connection.execute(
+        "SELECT to_regclass(%s) AS t", (statements.target.as_string(connection),)
+    ).fetchone()
+    if exists is None or exists["t"] is None:
+        raise ConfigurationError(
+            f"{statements.config.slug}: its target table {statements.config.target_schema}.{statements.config.target_table}"
+            " does not exist",
+            hint="run discover on the connector, which creates it",
+        )
+    row = connection.execute(
+        sql.SQL("SELECT NOT EXISTS (SELECT 1 FROM {}) AS empty").format(statements.target)
+    ).fetchone()
+    return bool(row and row["empty"])
+
+
+def frozen(config: RunConfig) -> Jsonb:
+    """A run's configuration as it is stored."""
+    return Jsonb(msgspec.to_builtins(asdict(config)))

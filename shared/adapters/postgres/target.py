@@ -1,0 +1,309 @@
+"""A run's target in PostgreSQL: the chunk's transaction, carried out as stage 9 decides."""
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+import psycopg
+from psycopg import errors as pg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from shared.adapters.postgres import copy_format
+from shared.adapters.postgres.copy_format import Field
+from shared.adapters.postgres.database import RETRYABLE, Connection, Database, translate
+from shared.adapters.postgres.statements import (
+    BRIDGE_TYPES,
+    DATA,
+    KEY,
+    REFERENCE_TEXT,
+    ROWVERSION,
+    UID,
+    Statements,
+    copy_into,
+)
+from shared.errors import FencedError
+from shared.sql import query
+from shared.sync.delta import KNOWN_SCHEMA
+from shared.sync.model import (
+    KEY_HASH,
+    RAW_KEY,
+    REFERENCE,
+    ROW,
+    ROW_HASH,
+    VERSION,
+    ColumnType,
+    Kind,
+)
+from shared.sync.ports import Chunk, ChunkConflictError, Claim, Counters, RowsRefusedError
+
+_MICROSECONDS_TO_2000 = 946_684_800_000_000
+_HASH_BYTES = 33
+_REFUSED_VALUE = re.compile("22...|23502|23514|54000")  # data exceptions, NOT NULL, CHECK, index row too long
+_BRIDGE_FRAME = {KEY: KEY_HASH, DATA: ROW_HASH, ROWVERSION: VERSION, REFERENCE_TEXT: REFERENCE}
+
+
+class PostgresTarget:
+    """`sync.ports.Target` over one database. `lease_s` must not be below the function timeout."""
+
+    def __init__(
+        self, database: Database, *, lease_s: int, full_max_rows: int, uuid7: Callable[[int], pl.Series]
+    ) -> None:
+        self._database, self._lease_s = database, lease_s
+        self._full_max_rows, self._uuid7 = full_max_rows, uuid7
+
+    @contextmanager
+    def chunk(self, claim: Claim) -> Iterator["PostgresChunk"]:
+        """One REPEATABLE READ transaction: what was looked up is what gets written, or the server says no."""
+        statements = Statements(claim.config, self._database.schema, claim.run_uid)
+        try:
+            with self._database.bare_connection() as connection:
+                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                yield PostgresChunk(connection, claim, statements, self._lease_s, self._uuid7)
+        except RETRYABLE as error:
+            raise ChunkConflictError(type(error).__name__) from None
+        except psycopg.Error as error:
+            if _REFUSED_VALUE.fullmatch(error.sqlstate or ""):
+                raise RowsRefusedError(error.sqlstate) from None
+            raise translate(error, self._database.server.name) from None
+
+    def refused_rows(self, claim: Claim, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows that COPY refuses, by halving inside savepoints of a transaction that is rolled back."""
+        statements = Statements(claim.config, self._database.schema, claim.run_uid)
+        with self._database.connection() as connection:
+            connection.execute(
+                sql.SQL(
+                    "CREATE TEMP TABLE trial (LIKE {} INCLUDING DEFAULTS INCLUDING CONSTRAINTS) ON COMMIT DROP"
+                ).format(statements.target)
+            )
+            found = list(self._halve(connection, statements, rows))
+            connection.rollback()
+        return pl.DataFrame(found, schema=[ROW, "code", "message"], orient="row")
+
+    def _halve(
+        self, connection: Connection, statements: Statements, rows: pl.DataFrame
+    ) -> Iterator[tuple[int, str, str]]:
+        try:
+            with connection.transaction(force_rollback=True):
+                fields = target_fields(statements, rows, self._uuid7(rows.height))
+                send(connection, sql.Identifier("trial"), fields)
+            return
+        except psycopg.Error as error:
+            state = error.sqlstate or ""
+        if rows.height == 1:
+            code = "too_narrow" if state in ("22001", "22003") else "target_refused"
+            yield (
+                rows[ROW].item(),
+                code,
+                f"PostgreSQL refused the row (SQLSTATE {state}); widen or map the column",
+            )
+            return
+        middle = rows.height // 2
+        yield from self._halve(connection, statements, rows[:middle])
+        yield from self._halve(connection, statements, rows[middle:])
+
+
+def send(connection: Connection, table: sql.Composable, fields: Sequence[Field]) -> None:
+    """COPY the fields into a table."""
+    encoded = copy_format.encode(fields)
+    with connection.cursor() as cursor, cursor.copy(copy_into(table, encoded.columns)) as copy:
+        copy.write(encoded.data)
+
+
+def target_fields(statements: Statements, rows: pl.DataFrame, uids: pl.Series | None) -> list[Field]:
+    """A batch's mapped and bridge columns, ready to send; new rows bring their uids."""
+    columns = statements.config.target_columns
+    fields = [Field(c.name, rows[f"t{i}"], c.type) for i, c in enumerate(columns)]
+    fields += [Field(name, rows[frame], BRIDGE_TYPES[name]) for name, frame in _BRIDGE_FRAME.items()]
+    return fields if uids is None else [*fields, Field(UID, uids, BRIDGE_TYPES[UID])]
+
+
+@dataclass(slots=True)
+class PostgresChunk:
+    """`sync.ports.ChunkTransaction` over one open transaction."""
+
+    connection: Connection
+    claim: Claim
+    statements: Statements
+    lease_s: int
+    uuid7: Callable[[int], pl.Series]
+
+    def known(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """What the target stores under the rows' keys, looked up in the source's order through the key's index."""
+        connection, statements = self.connection, self.statements
+        connection.execute(statements.key_table())
+        keys = [Field(statements.config.target_columns[i].name, rows[f"t{i}"], statements.config.target_columns[i].type)
+                for i in statements.config.key_positions]  # fmt: skip
+        send(connection, sql.Identifier("chunk_keys"), [Field("_ord", rows[ROW].cast(pl.Int64), ColumnType(Kind.INTEGER, bits=32)), *keys])  # fmt: skip
+        # A hash join would read the whole target for each chunk; the keys come in order, so the index is warm.
+        connection.execute("SELECT set_config(n, 'off', true) FROM unnest(ARRAY['enable_hashjoin','enable_mergejoin','jit']) n")  # fmt: skip
+        with connection.cursor(binary=True) as cursor:
+            packed = cursor.execute(statements.known()).fetchone()
+        connection.execute(
+            "SELECT set_config(n, 'on', true) FROM unnest(ARRAY['enable_hashjoin','enable_mergejoin']) n"
+        )
+        return _unpack(packed)
+
+    def others_wrote_since(self, moment: datetime) -> bool:
+        """Whether the other lane had a run at work on this entity after `moment`."""
+        row = self.connection.execute(
+            query("others_wrote_since", self.statements.schema),
+            {"entity": self.claim.config.entity_uid, "run": self.claim.run_uid, "moment": moment},
+        ).fetchone()
+        return row is not None
+
+    def insert(self, rows: pl.DataFrame) -> None:
+        """COPY new rows straight into the target."""
+        if rows.height:
+            send(
+                self.connection,
+                self.statements.target,
+                target_fields(self.statements, rows, self.uuid7(rows.height)),
+            )
+
+    def update(self, rows: pl.DataFrame) -> None:
+        """Overwrite stored rows; another lane's write since the snapshot makes the server refuse."""
+        if rows.is_empty():
+            return
+        self.connection.execute(self.statements.update_table())
+        send(self.connection, sql.Identifier("chunk_updates"), target_fields(self.statements, rows, None))
+        cursor = self.connection.execute(self.statements.overwrite(sql.Identifier("chunk_updates")))
+        _expect(cursor.rowcount, rows.height)
+        self.connection.execute("DROP TABLE chunk_updates")
+
+    def touch(self, rows: pl.DataFrame) -> None:
+        """Move versions of unchanged rows."""
+        if rows.is_empty():
+            return
+        self.connection.execute(self.statements.update_table())
+        send(self.connection, sql.Identifier("chunk_updates"), target_fields(self.statements, rows, None))
+        cursor = self.connection.execute(self.statements.touch(sql.Identifier("chunk_updates")))
+        _expect(cursor.rowcount, rows.height)
+        self.connection.execute("DROP TABLE chunk_updates")
+
+    def stage(self, rows: pl.DataFrame) -> None:
+        """Append to the staging table, made by the first chunk."""
+        self.connection.execute(self.statements.create_staging())
+        if rows.height:
+            raw_key = Field("_raw_key", rows[RAW_KEY].reinterpret(signed=True), ColumnType(Kind.INTEGER))
+            fields = target_fields(self.statements, rows, self.uuid7(rows.height))
+            send(self.connection, self.statements.staging, [*fields, raw_key])
+
+    def reject(self, rejects: pl.DataFrame) -> None:
+        """Keep rejects in failed_records: one open row a key, the newest version."""
+        text, uid = ColumnType(Kind.TEXT), ColumnType(Kind.UUID)
+        named = {"stage": text, "column": text, "code": text, "message": text, "raw": text}
+        fields = [Field(name, rejects[name], type_) for name, type_ in named.items()]
+        fields += [Field("key", rejects[REFERENCE], text), Field("key_hash", rejects[KEY_HASH], uid)]
+        fields += [Field("version", rejects[VERSION], text), Field("uid", self.uuid7(rejects.height), uid)]
+        schema = self.statements.schema
+        self.connection.execute(query("rejects_table", schema))
+        send(self.connection, sql.Identifier("chunk_rejects"), fields)
+        ids = {"run": self.claim.run_uid, "entity": self.claim.config.entity_uid}
+        self.connection.execute(query("rejects_keep", schema), ids)
+        self.connection.execute("DROP TABLE chunk_rejects")
+
+    def resolve(self, rows: pl.DataFrame) -> None:
+        """Close open rejects whose keys landed now; a reject of a newer version stays open."""
+        schema, entity = self.statements.schema, self.claim.config.entity_uid
+        open_ = self.connection.execute(query("rejects_open", schema), {"entity": entity}).fetchall()
+        if not open_ or rows.is_empty():
+            return
+        hashes = pl.DataFrame(
+            {KEY_HASH: [row["key_hash"].bytes for row in open_]}, schema={KEY_HASH: pl.Binary}
+        )
+        landed = rows.select(KEY_HASH, VERSION).join(hashes, on=KEY_HASH, how="semi")
+        if landed.height:
+            parameters = {
+                "entity": entity,
+                "keys": [k.hex() for k in landed[KEY_HASH]],
+                "versions": landed[VERSION].to_list(),
+            }
+            self.connection.execute(query("rejects_resolve", schema), parameters)
+
+    def see(self, key_hashes: pl.Series, unkeyed: int) -> None:
+        """COPY the pass's key hashes into its own partition."""
+        if key_hashes.len():
+            send(
+                self.connection, self.statements.seen, [Field("key_hash", key_hashes, ColumnType(Kind.UUID))]
+            )
+        if unkeyed:
+            self.connection.execute(
+                query("pass_unkeyed", self.statements.schema), {"pass": self.claim.pass_uid, "rows": unkeyed}
+            )
+
+    def hold_fence(self) -> None:
+        """Last reads of the transaction: the entity's generation, then the slice itself."""
+        row = self.connection.execute(
+            query("fence", self.statements.schema),
+            {"run": self.claim.run_uid, "slice": self.claim.slice, "entity": self.claim.config.entity_uid},
+        ).fetchone()
+        if (
+            row is None
+            or row["epoch"] != self.claim.epoch
+            or row["generation"] != self.claim.config.generation
+        ):
+            raise FencedError(
+                f"{self.claim.config.slug}: slice {self.claim.slice} belongs to another delivery now"
+            )
+
+    def close(self, chunk: Chunk, counters: Counters) -> None:
+        """Cursor, counters and lease, in the slice's own row."""
+        self.connection.execute(query("chunk_close", self.statements.schema), slice_update(self.claim, counters) | {
+            "cursor": Jsonb(chunk.cursor), "chunks": 1, "lease_s": self.lease_s})  # fmt: skip
+
+
+def slice_update(claim: Claim, counters: Counters) -> dict[str, Any]:
+    """The parameters that name a slice and what to add to its counters."""
+    return {"run": claim.run_uid, "slice": claim.slice} | {
+        name: getattr(counters, name) for name in Counters.__dataclass_fields__
+    }
+
+
+def _expect(written: int, expected: int) -> None:
+    if written != expected:
+        raise ChunkConflictError(f"{written} of {expected} rows written")
+
+
+def _unpack(packed: dict[str, Any] | None) -> pl.DataFrame:
+    if packed is None or packed["ord"] is None:
+        return pl.DataFrame(schema=dict(KNOWN_SCHEMA))
+    numbers = np.frombuffer(packed["ord"], ">i4").astype(np.uint32)
+    hashes: bytes = packed["hash"]
+    at = np.frombuffer(packed["at"], ">i8").astype(np.int64) + _MICROSECONDS_TO_2000
+    pieces = [hashes[i : i + _HASH_BYTES] for i in range(0, len(hashes), _HASH_BYTES)]
+    return pl.DataFrame(
+        {
+            ROW: numbers,
+            "known_hash": pl.Series(pieces, dtype=pl.Binary),
+            "known_version": pl.Series(packed["version"].split("\n"), dtype=pl.String).replace("", None),
+            "known_deleted": np.frombuffer(packed["deleted"], np.uint8).astype(bool),
+            "known_at": pl.Series(at).cast(pl.Datetime("us", "UTC")),
+        },
+        schema=dict(KNOWN_SCHEMA),
+    )
+
+
+def uuid7_series(rows: int, *, now_ms: int | None = None, entropy: Callable[[int], bytes]) -> pl.Series:
+    """`rows` time-ordered UUIDs (version 7) as 16-byte binaries, rising within the batch.
+
+    The twelve bits after the time and the next fourteen count the rows, so one batch's rows are neighbours in
+    the primary key's index; 48 random bits keep batches of the same millisecond apart.
+    """
+    out = np.empty((rows, 16), np.uint8)
+    milliseconds = now_ms if now_ms is not None else time.time_ns() // 1_000_000
+    out[:, :6] = np.frombuffer(milliseconds.to_bytes(6, "big"), np.uint8)
+    count = np.arange(rows, dtype=np.uint32)
+    out[:, 6] = 0x70 | (count >> 22 & 0x0F)
+    out[:, 7] = count >> 14 & 0xFF
+    out[:, 8] = 0x80 | (count >> 8 & 0x3F)
+    out[:, 9] = count & 0xFF
+    out[:, 10:] = np.frombuffer(entropy(6 * rows), np.uint8).reshape(rows, 6)
+    data = out.tobytes()
+    return pl.Series([data[i : i + 16] for i in range(0, len(data), 16)], dtype=pl.Binary)

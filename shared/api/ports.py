@@ -1,0 +1,180 @@
+"""What the routers need from the outside. Composition fills an ApiServices; tests fill it with fakes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+from shared.adapters.postgres.catalogue import Decide, Discovered, EntityView, Tenants
+from shared.adapters.tokens import TokenVerifier
+from shared.secrets import SecretStore
+from shared.sync.catalogue import ApiDescription, Catalogued, Connector
+
+Purpose = Literal["delta", "sweep", "refresh"]
+
+
+class RunView(Protocol):
+    """A run as the API shows it; a frozen dataclass with exactly these fields."""
+
+    @property
+    def uid(self) -> UUID: ...
+    @property
+    def entity_uid(self) -> UUID: ...
+
+
+class Runs(Protocol):
+    """Runs: asking for them, stopping them, looking at them."""
+
+    def create(
+        self,
+        entity_uid: UUID,
+        *,
+        purpose: Purpose,
+        trigger: Literal["timer", "manual", "window", "retry"],
+        requested_by: str,
+        allow_deletes: int | None = None,
+        reason: str | None = None,
+    ) -> UUID:
+        """A queued run's uid; raises ConflictError while one is in flight in its lane."""
+        ...
+
+    def stop(self, run_uid: UUID, requested_by: str) -> None:
+        """End the run; a finished one stays as it is."""
+        ...
+
+    def get(self, run_uid: UUID) -> RunView | None:
+        """The run, if there is one."""
+        ...
+
+    def history(
+        self,
+        *,
+        entity_uid: UUID | None = None,
+        connector_uid: UUID | None = None,
+        status: str | None = None,
+        tenants: Tenants = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> tuple[Sequence[RunView], str | None]:
+        """Runs of what these tenants own, newest first, and the cursor of the next page."""
+        ...
+
+
+class Catalogue(Protocol):
+    """Tenants, connectors and entities as stored."""
+
+    def tenants(
+        self, tenants: Tenants, *, name: str | None = None, limit: int = 100, after: str | None = None
+    ) -> Sequence[Mapping[str, Any]]: ...
+    def add_tenant(self, name: str, actor: str) -> None: ...
+    def connectors(
+        self,
+        tenants: Tenants,
+        *,
+        uid: UUID | None = None,
+        name: str | None = None,
+        limit: int = 100,
+        after: UUID | None = None,
+    ) -> Sequence[Connector]: ...
+    def connector(self, uid: UUID, tenants: Tenants = None) -> Connector: ...
+    def add_connector(self, connector: Connector, actor: str) -> Connector: ...
+    def change_connector(self, connector: Connector, actor: str) -> Connector: ...
+    def delete_connector(self, uid: UUID, actor: str) -> None: ...
+    def notify(self, connector_uid: UUID, slugs: Sequence[str]) -> Sequence[str]: ...
+    def entities(
+        self,
+        tenants: Tenants,
+        *,
+        uid: UUID | None = None,
+        connector_uid: UUID | None = None,
+        status: str | None = None,
+        limit: int = 100,
+        after: UUID | None = None,
+    ) -> Sequence[EntityView]: ...
+    def entity(self, uid: UUID, tenants: Tenants = None) -> EntityView: ...
+    def change_entity(
+        self, connector_uid: UUID, slug: str, decide: Decide, *, actor: str, action: str, revive: bool = False
+    ) -> Catalogued | None: ...
+    def delete_entity(self, uid: UUID, actor: str) -> None: ...
+
+
+class Discovery(Protocol):
+    """Storing what a connector describes."""
+
+    def discover(
+        self, connector: Connector, described: Sequence[ApiDescription], *, actor: str
+    ) -> Sequence[Discovered]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRecord:
+    """A reject as stored; `raw` is ASCII JSON of the row as the source sent it."""
+
+    uid: UUID
+    run_uid: UUID
+    entity_uid: UUID
+    key: str | None
+    stage: str
+    column: str | None
+    code: str
+    message: str
+    raw: str | None
+    normalized: Mapping[str, Any] | None
+    error_details: Mapping[str, Any] | None
+    status: str
+    attempts: int
+    next_attempt_at: datetime | None
+    created_at: datetime
+
+
+class Overview(Protocol):
+    """Reading what runs left behind."""
+
+    def failed_records(
+        self,
+        tenants: Tenants,
+        *,
+        uid: UUID | None = None,
+        entity_uid: UUID | None = None,
+        connector_uid: UUID | None = None,
+        status: str | None = None,
+        limit: int = 100,
+        after: tuple[datetime, UUID] | None = None,
+    ) -> Sequence[Mapping[str, Any]]: ...
+    def stats(self, tenants: Tenants) -> Mapping[str, Any]: ...
+
+
+class Source(Protocol):
+    """A connector, signed in to when first asked."""
+
+    def list_apis(self) -> Sequence[ApiDescription]:
+        """Every table the connector offers; raises SourceUnavailableError, SourceRefusedError and the like."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServices:
+    """Everything the routers act through. `secrets` is None where no vault takes new values.
+
+    `connector_hosts`: hosts that a connector may name, lower case. `migrate` names what it applied.
+    `database_ok` raises where PostgreSQL cannot be reached. `send_outbox` sends what is admitted; its failing
+    is harmless, the next tick sends again.
+    """
+
+    tokens: TokenVerifier
+    catalogue: Catalogue
+    discovery: Discovery
+    runs: Runs
+    overview: Overview
+    open_source: Callable[[Connector], Source]
+    send_outbox: Callable[[], object]
+    migrate: Callable[[], Sequence[str]]
+    database_ok: Callable[[], object]
+    new_uid: Callable[[], UUID]
+    clock: Callable[[], float]
+    connector_hosts: tuple[str, ...] = ()
+    secrets: SecretStore | None = None
+    rate_limit_per_minute: int = 600
+    cors_origins: tuple[str, ...] = ()
+    metadata_schema: str = "bridge"

@@ -1,0 +1,63 @@
+"""Named points where a test may kill, hang or fail the process; nothing at all unless the environment arms one.
+
+`TRIBUTARY_FAILPOINTS="chunk.copy=kill@2;claim.after=raise"`: at the second hit of the first, at every hit of
+the second. Arming refuses to work on Azure.
+"""
+
+import os
+import signal
+import time
+from collections import Counter
+from typing import Literal, cast
+
+Action = Literal["kill", "hang", "raise"]
+
+# Every point in the code, so that a test can walk them all and a typo in a test is an error.
+POINTS = (
+    "detect.before_create", "detect.after_create", "outbox.before_send", "outbox.after_send", "outbox.after_commit",
+    "claim.before", "claim.after", "page.before", "page.after", "stages.after", "chunk.begin", "chunk.lookup",
+    "chunk.copy", "chunk.update", "chunk.rejects", "chunk.seen", "chunk.before_commit", "chunk.after_commit",
+    "stage.create", "publish.before_commit", "publish.after_commit", "deletes.mark", "deletes.chunk",
+    "continuation.before", "finish.before", "finish.after", "log.before", "log.after", "acknowledge.before",
+)  # fmt: skip
+
+
+class FailpointError(RuntimeError):
+    """What an armed point raises; not an AppError, so nothing handles it knowingly."""
+
+
+_armed: dict[str, tuple[Action, int | None]] = {}
+_hits: Counter[str] = Counter()
+
+
+def arm(specification: str) -> None:
+    """Arm the points that `specification` lists; raises ValueError for an unknown point or on Azure."""
+    _armed.clear()
+    _hits.clear()
+    for part in filter(None, specification.split(";")):
+        name, _, rest = part.partition("=")
+        action, _, nth = rest.partition("@")
+        if name not in POINTS or action not in ("kill", "hang", "raise"):
+            raise ValueError(f"failpoint {part!r}: no such point or action")
+        if "WEBSITE_INSTANCE_ID" in os.environ:
+            raise ValueError("failpoints never arm on Azure")
+        _armed[name] = (cast(Action, action), int(nth) if nth else None)
+
+
+def hit(name: str) -> None:
+    """Do what was armed for this point; by default nothing."""
+    if name not in _armed:
+        return
+    _hits[name] += 1
+    action, nth = _armed[name]
+    if nth is not None and _hits[name] != nth:
+        return
+    if action == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif action == "hang":
+        time.sleep(3600)
+    raise FailpointError(name)
+
+
+if "TRIBUTARY_FAILPOINTS" in os.environ:
+    arm(os.environ["TRIBUTARY_FAILPOINTS"])

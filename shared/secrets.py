@@ -1,0 +1,160 @@
+"""Secret names in, secret values out. Names stand in the database; values only in Key Vault or, locally, the environment.
+
+Adapters ask a `Secrets` for a value when they sign in, and once more with `reload` after the source refused it.
+"""
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from shared.errors import ConfigurationError, SourceUnavailableError
+
+SECRET_NAME = re.compile(r"[A-Za-z0-9-]{1,127}")  # what Key Vault allows
+CACHE_TTL_S = 900.0
+
+
+class Secrets(Protocol):
+    """Where values come from. Both calls raise ConfigurationError for a name that is not there."""
+
+    def get(self, name: str) -> str:
+        """The value, perhaps a cached one."""
+        ...
+
+    def reload(self, name: str) -> str:
+        """The value as the vault has it now: for the one retry after an authentication failure."""
+        ...
+
+
+class SecretStore(Secrets, Protocol):
+    """A vault that also takes new values."""
+
+    def put(self, name: str, value: str) -> None:
+        """Store `value` under `name`; an older version stays in the vault's own history."""
+        ...
+
+
+class EnvironmentSecrets:
+    """Values from the environment, for local runs: `erp-token` is looked up as it stands, then as ERP_TOKEN.
+
+    `reserved` are the service's own settings: a connector must never be able to send POSTGRES_PASSWORD away.
+    """
+
+    def __init__(self, environment: Mapping[str, str], reserved: Iterable[str] = ()) -> None:
+        self._environment = environment
+        self._reserved = {name.upper() for name in reserved}
+
+    def get(self, name: str) -> str:
+        """The value; raises ConfigurationError for a name that is missing, malformed or a setting's."""
+        variable = name.upper().replace("-", "_")
+        if not SECRET_NAME.fullmatch(name) or variable in self._reserved:
+            raise ConfigurationError(
+                f"secret {name!r}: not a name a connector may use",
+                hint="letters, digits and hyphens, and none of the service's own settings",
+            )
+        value = self._environment.get(name) or self._environment.get(variable)
+        if not value:
+            raise ConfigurationError(
+                f"secret {name!r}: not in the environment", hint=f"set {variable}, or KEY_VAULT_URL to use a vault"
+            )
+        return value
+
+    reload = get
+
+
+class KeyVault(Protocol):
+    """The two calls of a vault that we use."""
+
+    def read(self, name: str) -> str:
+        """The newest value; raises ConfigurationError if there is none, SourceUnavailableError if unreachable."""
+        ...
+
+    def write(self, name: str, value: str) -> None:
+        """Store a new version."""
+        ...
+
+
+class CachedVault:
+    """A vault whose values are remembered for `ttl_s` seconds, so that a page of requests costs one call."""
+
+    def __init__(
+        self, vault: KeyVault, *, ttl_s: float = CACHE_TTL_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._vault, self._ttl_s, self._clock = vault, ttl_s, clock
+        self._values: dict[str, tuple[float, str]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> str:
+        """The value, at most `ttl_s` old."""
+        with self._lock:
+            found = self._values.get(name)
+        if found is not None and self._clock() < found[0]:
+            return found[1]
+        return self.reload(name)
+
+    def reload(self, name: str) -> str:
+        """The vault's value now; the cache takes it too."""
+        return self._remember(name, self._vault.read(name))
+
+    def put(self, name: str, value: str) -> None:
+        """Store `value` in the vault, then in the cache."""
+        self._vault.write(name, value)
+        self._remember(name, value)
+
+    def _remember(self, name: str, value: str) -> str:
+        with self._lock:
+            self._values[name] = (self._clock() + self._ttl_s, value)
+        return value
+
+
+class AzureKeyVault:
+    """Azure's vault at `url`, signed in to by the app's identity. The SDK is imported on first use: it is slow."""
+
+    def __init__(self, url: str, client_id: str | None = None) -> None:
+        self._url, self._client_id = url, client_id
+        self._client: Any = None  # SecretClient; typing it would import the SDK
+
+    def read(self, name: str) -> str:
+        """The newest value under `name`."""
+        from azure.core.exceptions import AzureError, ResourceNotFoundError
+
+        try:
+            value = self._connected().get_secret(name).value
+        except ResourceNotFoundError:
+            raise self._missing(name) from None
+        except AzureError as error:
+            raise self._unreachable(error) from None
+        if not value:
+            raise self._missing(name)
+        return str(value)
+
+    def write(self, name: str, value: str) -> None:
+        """A new version of `name`."""
+        from azure.core.exceptions import AzureError
+
+        try:
+            self._connected().set_secret(name, value)
+        except AzureError as error:
+            raise self._unreachable(error) from None
+
+    def _connected(self) -> Any:
+        if self._client is None:
+            from azure.identity import DefaultAzureCredential
+            from azure.keyvault.secrets import SecretClient
+
+            credential = DefaultAzureCredential(managed_identity_client_id=self._client_id)
+            self._client = SecretClient(self._url, credential)
+        return self._client
+
+    def _missing(self, name: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"secret {name!r}: not in {self._url}", hint="store it there, or send auth.secret with the connector"
+        )
+
+    def _unreachable(self, error: Exception) -> SourceUnavailableError:
+        # Only the class: the SDK's text may quote the request.
+        return SourceUnavailableError(
+            f"Key Vault {self._url}: {type(error).__name__}",
+            hint="check KEY_VAULT_URL and that the app's identity may get and set secrets",
+        )

@@ -1,0 +1,19 @@
+"""Fixed SQL, one file a statement, composed with the metadata schema's name; callers pass values as parameters."""
+
+from functools import cache
+from importlib.resources import files
+from typing import LiteralString, cast
+
+from psycopg import sql
+
+
+@cache
+def _text(name: str) -> LiteralString:
+    # The files ship with the code, so they are as trustworthy as a literal in it.
+    return cast(LiteralString, (files(__package__) / "queries" / f"{name}.sql").read_text("utf-8"))
+
+
+@cache
+def query(name: str, schema: str) -> sql.Composed:
+    """The statement in `queries/<name>.sql`; `{schema}` in it stands for the quoted metadata schema."""
+    return sql.SQL(_text(name)).format(schema=sql.Identifier(schema))

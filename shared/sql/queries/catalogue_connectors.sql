@@ -1,0 +1,9 @@
+-- Connectors the caller may see, in uid order after the cursor.
+SELECT * FROM {schema}.connectors
+ WHERE NOT is_deleted
+   AND (%(tenants)s::text[] IS NULL OR tenant = ANY (%(tenants)s))
+   AND (%(uid)s::uuid IS NULL OR uid = %(uid)s)
+   AND (%(name)s::text IS NULL OR name = %(name)s)
+   AND (%(after)s::uuid IS NULL OR uid > %(after)s)
+ ORDER BY uid
+ LIMIT %(limit)s

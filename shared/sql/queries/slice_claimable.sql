@@ -1,0 +1,16 @@
+-- Locked slices are somebody's: skip them rather than wait.
+SELECT s.run_uid, s.slice, s.kind, s.status, s.admitted, s.cursor, s.chunk, s.epoch, s.lease_until, s.message_id,
+       s.dequeue_count, s.attempt, s.next_attempt_at, s.connector_uid,
+       r.entity_uid, r.lane, r.purpose, r.strategy, r.config, r.status AS run_status, r.watermark_start,
+       r.target_was_empty, r.allow_deletes, r.generation,
+       t.versions_since, t.unproven_snapshots, t.deletes_barred, t.watermark,
+       p.uid AS pass_uid, p.began_at AS pass_began, clock_timestamp() AS now,
+       r.lane = 'bulk' AND EXISTS (
+            SELECT 1 FROM {schema}.sync_runs d WHERE d.entity_uid = r.entity_uid AND d.lane = 'delta'
+            AND d.status IN ('queued', 'running')) AS delta_in_flight
+FROM {schema}.sync_slices s
+JOIN {schema}.sync_runs r ON r.uid = s.run_uid
+JOIN {schema}.erp_sync_state t ON t.entity_uid = r.entity_uid
+LEFT JOIN {schema}.passes p ON p.uid = r.uid
+WHERE s.run_uid = %(run)s AND s.slice = %(slice)s
+FOR UPDATE OF s SKIP LOCKED

@@ -1,0 +1,9 @@
+-- What a run leaves behind; nulls leave a field as it is, except where a proven run settled it.
+UPDATE {schema}.erp_sync_state SET
+    watermark = coalesce(%(watermark)s, watermark),
+    probe = CASE WHEN %(proven)s THEN %(probe)s ELSE probe END,
+    last_run_uid = %(run)s, last_sync_at = clock_timestamp(), last_sync_status = %(status)s,
+    last_sweep_at = CASE WHEN %(swept)s THEN clock_timestamp() ELSE last_sweep_at END,
+    unproven_snapshots = %(unproven_snapshots)s,
+    deletes_barred = deletes_barred AND NOT %(swept)s
+WHERE entity_uid = (SELECT entity_uid FROM {schema}.sync_runs WHERE uid = %(run)s)

@@ -1,0 +1,138 @@
+"""Stage 9: one chunk becomes one committed transaction, or nothing at all.
+
+Decides the order of the writes, repeats the transaction where another lane interfered, and isolates the rows
+that PostgreSQL refuses although every rule let them pass. The adapter only carries it out.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import polars as pl
+
+from shared.errors import TargetUnavailableError
+from shared.failpoints import hit
+from shared.sync.delta import KNOWN_SCHEMA, Changes, Stance, classify
+from shared.sync.guards import Guards
+from shared.sync.model import KEY_HASH, REJECT_SCHEMA, ROW
+from shared.sync.ports import (
+    Chunk,
+    ChunkConflictError,
+    ChunkTransaction,
+    Claim,
+    Counters,
+    RowsRefusedError,
+    Target,
+)
+from shared.sync.rejects import concat, keyed_from_rows
+
+_TRIES = 5
+_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+def load(chunk: Chunk, claim: Claim, target: Target, guards: Guards) -> Counters:
+    """Commit the chunk and say what became of its rows.
+
+    Raises FencedError when another delivery took over, ConservationError when rows don't add up, and
+    TargetUnavailableError when rivals kept interfering; nothing of the chunk is kept then.
+    """
+    for _ in range(_TRIES):
+        try:
+            return _commit(chunk, claim, target, guards)
+        except ChunkConflictError:
+            # Also how a first load learns that a key came twice: from here on it looks keys up.
+            claim = replace(claim, first_load=False)
+        except RowsRefusedError:
+            chunk = _without_refused(chunk, claim, target.refused_rows(claim, chunk.rows))
+    raise TargetUnavailableError(
+        f"{claim.config.slug}: other writers kept changing the same rows, {_TRIES} times in a row",
+        hint="the chunk is repeated later; make sure nothing but Tributary writes to the target table",
+    )
+
+
+def _commit(chunk: Chunk, claim: Claim, target: Target, guards: Guards) -> Counters:
+    with target.chunk(claim) as transaction:
+        hit("chunk.begin")
+        if claim.config.strategy == "full":
+            counters, rejects = _stage(chunk, transaction), chunk.rejects
+        else:
+            counters, rejects = _apply(chunk, claim, transaction, guards)
+        if rejects.height:
+            transaction.reject(rejects)
+            hit("chunk.rejects")
+        transaction.resolve(chunk.rows)
+        if claim.pass_uid is not None:
+            _see(chunk, rejects, transaction, guards)
+        if claim.config.strategy != "full":
+            guards.conservation(counters, where=f"{claim.config.slug}, chunk {claim.chunk + 1}")
+        guards.fence(transaction)
+        transaction.close(chunk, counters)
+        hit("chunk.before_commit")
+    hit("chunk.after_commit")
+    return counters
+
+
+def _stage(chunk: Chunk, transaction: ChunkTransaction) -> Counters:
+    """A snapshot's rows wait in staging; what becomes of them is known at publication."""
+    transaction.stage(chunk.rows)
+    return Counters(fetched=chunk.fetched, superseded=chunk.superseded, rejected=chunk.rejects.height)
+
+
+def _apply(
+    chunk: Chunk, claim: Claim, transaction: ChunkTransaction, guards: Guards
+) -> tuple[Counters, pl.DataFrame]:
+    changes = _changes(chunk, claim, transaction, guards)
+    transaction.insert(changes.inserts)
+    hit("chunk.copy")
+    transaction.update(changes.updates)
+    transaction.touch(changes.touches)
+    hit("chunk.update")
+    rejects = concat([chunk.rejects, keyed_from_rows(changes.rejects, chunk.rows, chunk.raw, claim.config)])
+    counters = Counters(
+        fetched=chunk.fetched,
+        inserted=changes.inserts.height,
+        updated=changes.updates.height,
+        unchanged=changes.unchanged,
+        superseded=chunk.superseded + changes.superseded,
+        rejected=rejects.height,
+    )
+    return counters, rejects
+
+
+def _changes(chunk: Chunk, claim: Claim, transaction: ChunkTransaction, guards: Guards) -> Changes:
+    known = pl.DataFrame(schema=dict(KNOWN_SCHEMA))
+    if not claim.first_load and chunk.rows.height:
+        known = transaction.known(chunk.rows)
+        hit("chunk.lookup")
+    rivals = bool(known.height) and transaction.others_wrote_since(chunk.requested_at)
+    stance = Stance(
+        versions_since=claim.versions_since if guards.row_versions else _NEVER,
+        written_since=chunk.requested_at if rivals else None,
+        # Rows that this very pass wrote can only be told from a rival's when there is no rival.
+        pass_began=None if rivals else claim.pass_began,
+    )
+    return classify(chunk.rows, known, claim.config, stance)
+
+
+def _see(chunk: Chunk, rejects: pl.DataFrame, transaction: ChunkTransaction, guards: Guards) -> None:
+    keyed = rejects[KEY_HASH].drop_nulls() if guards.rejects_are_seen else rejects[KEY_HASH].clear()
+    unkeyed = rejects[KEY_HASH].null_count()
+    transaction.see(pl.concat([chunk.rows[KEY_HASH], keyed, chunk.also_seen]).unique(), unkeyed)
+    hit("chunk.seen")
+
+
+def _without_refused(chunk: Chunk, claim: Claim, refused: pl.DataFrame) -> Chunk:
+    if refused.is_empty():
+        raise TargetUnavailableError(
+            "the target refused the chunk, yet takes each of its rows", hint="the chunk is repeated later"
+        )
+    rejects = refused.with_columns(
+        pl.lit("load").alias("stage"),
+        pl.lit(None, pl.String).alias("column"),
+        pl.lit(None, pl.String).alias("raw"),
+    ).select(pl.col(name).cast(dtype) for name, dtype in REJECT_SCHEMA.items())
+    described = keyed_from_rows(rejects, chunk.rows, chunk.raw, claim.config)
+    return replace(
+        chunk,
+        rows=chunk.rows.join(refused.select(ROW), on=ROW, how="anti", maintain_order="left"),
+        rejects=concat([chunk.rejects, described]),
+    )

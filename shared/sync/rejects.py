@@ -1,0 +1,87 @@
+"""Rejects on their way to `failed_records`: the raw row as text, and the business key wherever it can be formed.
+
+A reject whose key is known protects its row from being deleted as missing; so the key columns of a refused row
+are taken through the stages on their own.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import polars as pl
+
+from shared.sync.model import (
+    KEY_HASH,
+    REFERENCE,
+    REJECT_SCHEMA,
+    ROW,
+    VERSION,
+    Batch,
+    RunConfig,
+    no_rejects,
+)
+
+KEYED_SCHEMA = {**REJECT_SCHEMA, KEY_HASH: pl.Binary(), REFERENCE: pl.String(), VERSION: pl.String()}
+
+
+def concat(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Keyed rejects joined; empty parts cost nothing."""
+    filled = [part for part in parts if part.height]
+    return pl.concat(filled) if filled else pl.DataFrame(schema=KEYED_SCHEMA)
+
+
+def keyed(
+    rejects: pl.DataFrame, raw: pl.DataFrame, config: RunConfig, identify: Callable[[Batch, RunConfig], Batch]
+) -> pl.DataFrame:
+    """Rejects of the value stages with raw text and, where their keys pass the rules, key hash and reference.
+
+    `identify` takes rows through every stage; here all columns but the key's are blank, so only a key can fail.
+    """
+    if rejects.is_empty():
+        return pl.DataFrame(schema=KEYED_SCHEMA)
+    refused = raw.join(rejects.select(ROW), on=ROW, how="semi", maintain_order="left")
+    blanks = [pl.lit(None, pl.String).alias(name) for name in _columns_beside_the_key(config)]
+    keys = identify(Batch(refused.with_columns(blanks), no_rejects()), config).rows
+    return _finish(rejects, keys, raw, config)
+
+
+def keyed_from_rows(
+    rejects: pl.DataFrame, rows: pl.DataFrame, raw: pl.DataFrame, config: RunConfig
+) -> pl.DataFrame:
+    """Rejects of rows that already have an identity."""
+    if rejects.is_empty():
+        return pl.DataFrame(schema=KEYED_SCHEMA)
+    return _finish(rejects, rows, raw, config)
+
+
+def _columns_beside_the_key(config: RunConfig) -> list[str]:
+    used = {name for column in config.target_columns if column.is_key for name in column.expression.args}
+    return [f"c{i}" for i, column in enumerate(config.source_columns) if column.name not in used]
+
+
+def _finish(rejects: pl.DataFrame, keys: pl.DataFrame, raw: pl.DataFrame, config: RunConfig) -> pl.DataFrame:
+    wanted = rejects.filter(pl.col("raw").is_null()).select(ROW)
+    texts = raw_texts(raw.join(wanted, on=ROW, how="semi", maintain_order="left"), config)
+    return (
+        rejects.join(keys.select(ROW, KEY_HASH, REFERENCE, VERSION), on=ROW, how="left", maintain_order="left")
+        .join(texts, on=ROW, how="left", maintain_order="left")
+        .with_columns(pl.coalesce("raw", "_text").alias("raw"))
+        .select(pl.col(name).cast(dtype) for name, dtype in KEYED_SCHEMA.items())
+    )
+
+
+def raw_texts(raw: pl.DataFrame, config: RunConfig) -> pl.DataFrame:
+    """ROW and `_text`, each row as ASCII JSON under the source's column names. For rejects only: row by row."""
+    names = {f"c{i}": column.name for i, column in enumerate(config.source_columns)}
+    texts = []
+    for row in raw.select(c for c in raw.columns if c in names or c == VERSION).to_dicts():
+        version = row.pop(VERSION, None)
+        data = {names[column]: _plain(value) for column, value in row.items()}
+        texts.append(json.dumps({"row_version": version, "data": data}, default=str, separators=(",", ":")))
+    return pl.DataFrame({ROW: raw[ROW], "_text": pl.Series(texts, dtype=pl.String)})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict) and set(value) == {"text", "kind"}:
+        return value["text"]
+    return value.hex() if isinstance(value, bytes) else value
