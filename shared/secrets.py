@@ -1,6 +1,6 @@
-"""Secret names in, secret values out. Names stand in the database; values only in Key Vault or, locally, the environment.
+"""Secret names in, values out. Names stand in the database; values in Key Vault or, locally, the environment.
 
-Adapters ask a `Secrets` for a value when they sign in, and once more with `reload` after the source refused it.
+Adapters ask a `Secrets` for a value when they sign in, and once more with `reload` after a refusal.
 """
 
 import re
@@ -56,7 +56,8 @@ class EnvironmentSecrets:
         value = self._environment.get(name) or self._environment.get(variable)
         if not value:
             raise ConfigurationError(
-                f"secret {name!r}: not in the environment", hint=f"set {variable}, or KEY_VAULT_URL to use a vault"
+                f"secret {name!r}: not in the environment",
+                hint=f"set {variable}, or KEY_VAULT_URL to use a vault",
             )
         return value
 
@@ -67,7 +68,7 @@ class KeyVault(Protocol):
     """The two calls of a vault that we use."""
 
     def read(self, name: str) -> str:
-        """The newest value; raises ConfigurationError if there is none, SourceUnavailableError if unreachable."""
+        """The newest value; raises ConfigurationError or SourceUnavailableError."""
         ...
 
     def write(self, name: str, value: str) -> None:
@@ -109,7 +110,7 @@ class CachedVault:
 
 
 class AzureKeyVault:
-    """Azure's vault at `url`, signed in to by the app's identity. The SDK is imported on first use: it is slow."""
+    """Azure's vault at `url`, signed in to by the app's identity. The SDK loads on first use, being slow."""
 
     def __init__(self, url: str, client_id: str | None = None) -> None:
         self._url, self._client_id = url, client_id
@@ -149,7 +150,8 @@ class AzureKeyVault:
 
     def _missing(self, name: str) -> ConfigurationError:
         return ConfigurationError(
-            f"secret {name!r}: not in {self._url}", hint="store it there, or send auth.secret with the connector"
+            f"secret {name!r}: not in {self._url}",
+            hint="store it there, or send auth.secret with the connector",
         )
 
     def _unreachable(self, error: Exception) -> SourceUnavailableError:

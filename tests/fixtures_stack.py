@@ -18,7 +18,12 @@ from infra.local.ports import free_ports
 from infra.local.postgres import PostgresServer
 
 # A test's data need not survive a power cut; crash recovery after kill -9 works without fsync all the same.
-QUICK_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
+QUICK_SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "200",
+}
 
 
 @pytest.fixture(scope="session")

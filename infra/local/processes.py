@@ -131,6 +131,8 @@ def _spawn(service: Service) -> None:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    # It outlives us by design; without a code its handle would warn that it is still running.
+    child.returncode = 0
     noted = {"pid": child.pid, "created": psutil.Process(child.pid).create_time(), "name": service.name}
     service.pid_file.write_text(json.dumps(noted))
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import jwt
 
-from shared.errors import ConfigurationError, TransientError, UnauthorizedError
+from shared.errors import ConfigurationError, SourceUnavailableError, TransientError, UnauthorizedError
 
 ROLES = ("reader", "operator", "approver", "admin")
 LOCAL_ISSUER = "tributary-local"
@@ -24,6 +24,7 @@ _LEEWAY_S = 60
 _REFRESH_S = 60.0
 _KEYS_TTL_S = 24 * 3600.0
 _MINIMUM_SECRET_BYTES = 32
+_FETCH_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,9 @@ class LocalTokens:
         return _caller(_claims(token, self._secret, "HS256", issuer=LOCAL_ISSUER, audience=LOCAL_AUDIENCE))
 
 
-def sign_local_token(secret: str, subject: str, roles: Sequence[str], ttl_s: int, *, now_s: float | None = None) -> str:
+def sign_local_token(
+    secret: str, subject: str, roles: Sequence[str], ttl_s: int, *, now_s: float | None = None
+) -> str:
     """A token for the local stack; `roles` as in Entra: reader ... admin, tenant:<name>, tenant:*."""
     issued = int(time.time() if now_s is None else now_s)
     claims = {
@@ -146,6 +149,25 @@ def entra_keys_url(tenant_id: str) -> str:
     return f"https://login.microsoftonline.com/{tenant_id}/discovery/v2.0/keys"
 
 
+def json_fetcher(url: str) -> Callable[[], Mapping[str, Any]]:
+    """Fetches the JSON document at `url` when called; raises SourceUnavailableError."""
+
+    def fetch() -> Mapping[str, Any]:
+        import httpx
+
+        try:
+            answer = httpx.get(url, timeout=_FETCH_TIMEOUT_S, follow_redirects=False).raise_for_status()
+            document = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise SourceUnavailableError(
+                f"signing keys of the issuer: {type(error).__name__}",
+                hint=f"check that {url} can be reached and that ENTRA_TENANT_ID is right",
+            ) from None
+        return document if isinstance(document, dict) else {}
+
+    return fetch
+
+
 def _header(token: str, algorithm: str) -> Mapping[str, Any]:
     """The token's header, once it is harmless: the pinned algorithm and no critical extensions."""
     if len(token) > _MAX_TOKEN_CHARS:
@@ -195,13 +217,19 @@ def _caller(claims: Mapping[str, Any]) -> Caller:
     texts = [role for role in roles if isinstance(role, str)]
     tenants = frozenset(role.removeprefix("tenant:") for role in texts if role.startswith("tenant:"))
     name = claims.get("preferred_username") or claims.get("azp") or subject
-    return Caller(subject, str(name), frozenset(texts) & frozenset(ROLES), None if "*" in tenants else tenants)
+    return Caller(
+        subject, str(name), frozenset(texts) & frozenset(ROLES), None if "*" in tenants else tenants
+    )
 
 
 def _rsa_keys(document: Mapping[str, Any]) -> dict[str, jwt.PyJWK]:
     found: dict[str, jwt.PyJWK] = {}
     for entry in document.get("keys", []):
-        if entry.get("kty") == "RSA" and entry.get("use", "sig") == "sig" and isinstance(entry.get("kid"), str):
+        if (
+            entry.get("kty") == "RSA"
+            and entry.get("use", "sig") == "sig"
+            and isinstance(entry.get("kid"), str)
+        ):
             try:
                 found[entry["kid"]] = jwt.PyJWK(entry, algorithm="RS256")
             except jwt.PyJWTError:

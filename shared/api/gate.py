@@ -1,12 +1,13 @@
 """What every request passes before any route: token, rate, size. Deny by default: few paths are anonymous.
 
-An ASGI middleware rather than a dependency, because the framework reads and parses bodies before dependencies run.
+An ASGI middleware rather than a dependency: the framework reads and parses bodies before dependencies run.
 """
 
 from collections.abc import Callable
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.adapters.tokens import Caller, TokenVerifier
@@ -70,7 +71,8 @@ class Gate:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise UnauthorizedError(
-                "no bearer token", hint="send Authorization: Bearer <token>; make up prints one for the local stack"
+                "no bearer token",
+                hint="send Authorization: Bearer <token>; make up prints one for the local stack",
             )
         return self._tokens.verify(token.strip())
 
@@ -88,7 +90,8 @@ class _Limited:
         message = await self._receive()
         self._received += len(message.get("body", b""))
         if self._received > MAX_BODY_BYTES:
-            raise _too_large()
+            # The framework reads bodies and would turn any error but its own into a 400.
+            raise HTTPException(413)
         return message
 
 

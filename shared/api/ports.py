@@ -6,21 +6,14 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
+from shared.adapters.descriptions import Describing
 from shared.adapters.postgres.catalogue import Decide, Discovered, EntityView, Tenants
+from shared.adapters.postgres.views import RunView
 from shared.adapters.tokens import TokenVerifier
 from shared.secrets import SecretStore
 from shared.sync.catalogue import ApiDescription, Catalogued, Connector
 
 Purpose = Literal["delta", "sweep", "refresh"]
-
-
-class RunView(Protocol):
-    """A run as the API shows it; a frozen dataclass with exactly these fields."""
-
-    @property
-    def uid(self) -> UUID: ...
-    @property
-    def entity_uid(self) -> UUID: ...
 
 
 class Runs(Protocol):
@@ -43,8 +36,8 @@ class Runs(Protocol):
         """End the run; a finished one stays as it is."""
         ...
 
-    def get(self, run_uid: UUID) -> RunView | None:
-        """The run, if there is one."""
+    def get(self, run_uid: UUID, *, tenants: Sequence[str] | None = None) -> RunView | None:
+        """The run, if there is one that these tenants own (None: all)."""
         ...
 
     def history(
@@ -53,7 +46,7 @@ class Runs(Protocol):
         entity_uid: UUID | None = None,
         connector_uid: UUID | None = None,
         status: str | None = None,
-        tenants: Tenants = None,
+        tenants: Sequence[str] | None = None,
         limit: int = 100,
         cursor: str | None = None,
     ) -> tuple[Sequence[RunView], str | None]:
@@ -107,27 +100,6 @@ class Discovery(Protocol):
     ) -> Sequence[Discovered]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class FailedRecord:
-    """A reject as stored; `raw` is ASCII JSON of the row as the source sent it."""
-
-    uid: UUID
-    run_uid: UUID
-    entity_uid: UUID
-    key: str | None
-    stage: str
-    column: str | None
-    code: str
-    message: str
-    raw: str | None
-    normalized: Mapping[str, Any] | None
-    error_details: Mapping[str, Any] | None
-    status: str
-    attempts: int
-    next_attempt_at: datetime | None
-    created_at: datetime
-
-
 class Overview(Protocol):
     """Reading what runs left behind."""
 
@@ -145,14 +117,6 @@ class Overview(Protocol):
     def stats(self, tenants: Tenants) -> Mapping[str, Any]: ...
 
 
-class Source(Protocol):
-    """A connector, signed in to when first asked."""
-
-    def list_apis(self) -> Sequence[ApiDescription]:
-        """Every table the connector offers; raises SourceUnavailableError, SourceRefusedError and the like."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class ApiServices:
     """Everything the routers act through. `secrets` is None where no vault takes new values.
@@ -167,7 +131,7 @@ class ApiServices:
     discovery: Discovery
     runs: Runs
     overview: Overview
-    open_source: Callable[[Connector], Source]
+    open_source: Callable[[Connector], Describing]
     send_outbox: Callable[[], object]
     migrate: Callable[[], Sequence[str]]
     database_ok: Callable[[], object]

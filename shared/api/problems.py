@@ -75,7 +75,9 @@ def of_error(error: AppError) -> Response:
     if status >= 500:
         _LOG.warning("request failed", extra={"code": error.code, "problem": error.message})
     fields = error.problems if isinstance(error, InvalidError) else ()
-    return problem(status, error.message, code=error.code, hint=error.hint, errors=fields, headers=_headers(error))
+    return problem(
+        status, error.message, code=error.code, hint=error.hint, errors=fields, headers=_headers(error)
+    )
 
 
 def of_validation(error: RequestValidationError) -> Response:
@@ -84,7 +86,9 @@ def of_validation(error: RequestValidationError) -> Response:
     if found and all(location[0] == "path" for location, _ in found):
         # A malformed uid names nothing, just as an unknown one.
         return problem(404, "nothing is there")
-    return problem(422, "the request does not fit", code="invalid", errors=[(_place(loc), m) for loc, m in found])
+    return problem(
+        422, "the request does not fit", code="invalid", errors=[(_place(loc), m) for loc, m in found]
+    )
 
 
 def of_crash(error: Exception) -> Response:

@@ -30,7 +30,8 @@ class IrregularPageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """A column of JSON values: `text` as spelt (strings without quotes), `first` byte of each token, 0 = absent."""
+    """A column of JSON values: `text` as spelt (strings without quotes), `first` byte of each token, 0 =
+    absent."""
 
     text: pl.Series
     first: NDArray[np.uint8]

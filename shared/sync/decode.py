@@ -1,8 +1,9 @@
 """Fetch, second half: the bytes of one answer become a raw frame.
 
-In: the body of one page and the run's configuration. Out: DecodedPage: VERSION and c0..cN with the kinds JSON held,
-rejects for rows that cannot be read, the envelope. A body that is no page raises SourceProtocolError. A regular
-page goes straight to columns; any other is read exactly, and the two agree (a property test holds them equal).
+In: the body of one page and the run's configuration. Out: DecodedPage: VERSION and c0..cN with the kinds JSON
+held, rejects for rows that cannot be read, the envelope. A body that is no page raises SourceProtocolError. A
+regular page goes straight to columns; any other is read exactly, and the two agree (a property test holds
+them equal).
 """
 
 import json
@@ -58,10 +59,11 @@ class Envelope:
 class DecodedPage:
     """One page as columns.
 
-    `frame` has VERSION and c0..cN (the raw frame of the stages), `rejects` REJECT_SCHEMA with `raw` filled and ROW
-    meaningless until join_pages. received = rows of frame + rejects. `seen_also` has `frame`'s columns and, for each
-    key_mismatch, one row under the key of `data` and one under that of `oracle_keys`: both count as seen.
-    `keyless` counts rejects whose key is unknown. `missing` names configured columns that no row held.
+    `frame` has VERSION and c0..cN (the raw frame of the stages), `rejects` REJECT_SCHEMA with `raw` filled
+    and ROW meaningless until join_pages. received = rows of frame + rejects. `seen_also` has `frame`'s
+    columns and, for each key_mismatch, one row under the key of `data` and one under that of `oracle_keys`:
+    both count as seen. `keyless` counts rejects whose key is unknown. `missing` names configured columns that
+    no row held.
     """
 
     frame: pl.DataFrame
@@ -145,7 +147,9 @@ def _page(
     out = sorted(flaws.codes)
     rejects = [*_row_rejects(rows, flaws), *(_reject(fault.code, None, fault.raw) for fault in faults)]
     mismatched = [row for row in out if flaws.codes[row][0] == KEY_MISMATCH]
-    known = {column.name for column in config.source_columns} | {config.version.column if config.version else None}
+    known = {column.name for column in config.source_columns} | {
+        config.version.column if config.version else None
+    }
     held = {name for section, name in rows.cells if section == _data_section(rows)}
     return DecodedPage(
         frame=_without(frame, out),
@@ -184,7 +188,9 @@ def _filled(data: Cells, keys: Cells) -> Cells:
     if not absent.any():
         return data
     text = data.text.zip_with(pl.Series(~absent), keys.text)
-    return Cells(text, np.where(absent, keys.first, data.first).astype(np.uint8), data.escaped or keys.escaped)
+    return Cells(
+        text, np.where(absent, keys.first, data.first).astype(np.uint8), data.escaped or keys.escaped
+    )
 
 
 def _flaws(rows: ParsedRows, built: dict[tuple[str, str], Column], config: RunConfig) -> _Flaws:
@@ -201,9 +207,7 @@ def _flaws(rows: ParsedRows, built: dict[tuple[str, str], Column], config: RunCo
     return _Flaws(codes, oracle)
 
 
-def _differs(
-    rows: ParsedRows, built: dict[tuple[str, str], Column], section: str, name: str
-) -> list[int]:
+def _differs(rows: ParsedRows, built: dict[tuple[str, str], Column], section: str, name: str) -> list[int]:
     ours, theirs = built[section, name].text, built[KEYS, name].text
     differs = ours.ne_missing(theirs) & pl.Series(~rows.cells[KEYS, name].absent)
     where: list[int] = differs.arg_true().to_list()

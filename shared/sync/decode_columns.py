@@ -1,8 +1,9 @@
 """A regular page, straight to columns: every row names the same members in the same order.
 
 In: a body whose rows differ in their scalar values only (as one serialiser writes them). Out: ParsedRows, or
-IrregularPageError, upon which decode_rows reads the page exactly. The first row is parsed and gives the pattern;
-every byte of every other row outside its values is then compared with it, so nothing is taken on trust.
+IrregularPageError, upon which decode_rows reads the page exactly. The first row is parsed and gives the
+pattern; every byte of every other row outside its values is then compared with it, so nothing is taken on
+trust.
 """
 
 import json
@@ -24,12 +25,14 @@ _SCALAR = re.compile(rb"[^\s,\]}\"]+")
 _FIRST_ROW_BYTES = 65536
 _COLON, _QUOTE, _BRACE_OPEN, _BRACE_CLOSE = 58, 34, 123, 125
 _LAST_CONTROL = 31
+_NESTING = (ord("{"), ord("["))
 _PIECES = "pieces"
 
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """Where the member names of all rows open and close, a line a row; `last_row_end` as if a row followed."""
+    """Where the member names of all rows open and close, a line a row; `last_row_end` as if a row
+    followed."""
 
     opens: Positions
     closes: Positions
@@ -55,16 +58,18 @@ def read_columns(body: bytes) -> tuple[ParsedRows, bytes]:
     """The rows by column, and the body with its rows cut out; raises IrregularPageError."""
     start, end = _region(body)
     buffer = np.frombuffer(body, dtype=np.uint8)
-    escaped = body.find(b"\\", start, end) >= 0
+    escaped = b"\\" in body
     if (buffer[start:end] <= _LAST_CONTROL).any() or not _is_utf8(body):
         raise IrregularPageError
-    quotes = find_quotes(buffer[start:end], escaped) + start
+    quotes = find_quotes(buffer, escaped)
+    quotes = quotes[np.searchsorted(quotes, start) : np.searchsorted(quotes, end)]
     length, members = _first_row(body, start)
     names = _names(buffer, quotes, (start, length, end), len(members))
     slots = [(index, slot) for index, slot in enumerate(members) if slot is not None]
     values = _values(body, buffer, names, [index for index, _ in slots])
     if len(quotes) != 2 * (names.opens.size + int(values.strings.sum())):
         raise IrregularPageError
+    _check_second_row(body, names, values)
     texts = _texts(body, buffer, names, values)
     cells = {slot: Cells(texts[i], values.first[:, i], escaped) for i, (_, slot) in enumerate(slots)}
     rows = ParsedRows(len(names.opens), cells, body, names.row_starts, names.row_ends)
@@ -145,6 +150,8 @@ def _values(body: bytes, buffer: Bytes, names: _Names, slots: list[int]) -> _Val
     if starts.min() < 0 or starts.max() >= len(body):
         raise IrregularPageError
     first = np.asfortranarray(buffer[starts])
+    if np.isin(first, _NESTING).any():
+        raise IrregularPageError
     return _Values(starts, ends, first, first == _QUOTE)
 
 
@@ -163,6 +170,15 @@ def _first_value(body: bytes, colon: int) -> tuple[int, int]:
     return start, end + 1
 
 
+def _check_second_row(body: bytes, names: _Names, values: _Values) -> None:
+    """The pattern between two rows is read off the first pair, so that pair is checked against the parsed
+    row."""
+    heads = [body[names.row_starts[row] : values.starts[row, 0]] for row in (0, 1)]
+    between = body[names.row_ends[0] : names.row_starts[1]]
+    if heads[0] != heads[1] or between.strip(b" ") != b",":
+        raise IrregularPageError
+
+
 def _texts(body: bytes, buffer: Bytes, names: _Names, values: _Values) -> list[pl.Series]:
     rows, width = values.starts.shape
     edges = np.empty((rows, width, 2), dtype=np.int64)
@@ -174,7 +190,9 @@ def _texts(body: bytes, buffer: Bytes, names: _Names, values: _Values) -> list[p
     pieces = pl.DataFrame({_PIECES: cut(buffer, flat)})
     # One select for all columns: a select of its own for each costs more than the work itself.
     checks = [_gap_is_the_first_rows(body, names, values, column) for column in range(width)]
-    texts = [pl.col(_PIECES).gather_every(2 * width, 2 * column).alias(str(column)) for column in range(width)]
+    texts = [
+        pl.col(_PIECES).gather_every(2 * width, 2 * column).alias(str(column)) for column in range(width)
+    ]
     if not all(pieces.select(check.alias(str(i)) for i, check in enumerate(checks)).row(0)):
         raise IrregularPageError
     return pieces.select(texts).get_columns()

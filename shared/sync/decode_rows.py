@@ -1,8 +1,8 @@
 """Any page, exactly: rows whose members differ, values that nest, and rows that are broken.
 
-In: a body that decode_columns would not read. Out: ParsedRows of its sound rows and a Fault for each other one;
-SourceProtocolError when the body as a whole is no page. A page whose rows all parse is read in one go; only
-otherwise is each row tried alone, so one broken row costs that row and nothing else.
+In: a body that decode_columns would not read. Out: ParsedRows of its sound rows and a Fault for each other
+one; SourceProtocolError when the body as a whole is no page. A page whose rows all parse is read in one go;
+only otherwise is each row tried alone, so one broken row costs that row and nothing else.
 """
 
 import json
@@ -21,9 +21,10 @@ from shared.sync.page_json import (
     count_members,
     find_quotes,
     find_rows,
+    protocol_error,
     unique,
 )
-from shared.sync.parsed_rows import DATA, KEYS, TOP, ParsedRows
+from shared.sync.parsed_rows import DATA, KEYS, SECTIONS, TOP, ParsedRows
 from shared.sync.spans import cut_pieces
 
 MAX_DEPTH = 200
@@ -39,6 +40,7 @@ _rows_decoder = msgspec.json.Decoder(list[Row])
 _object_decoder = msgspec.json.Decoder(Row)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _OPENING = (ord("{"), ord("["))
+_QUOTE = ord('"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,31 +98,42 @@ def _by_column(
     sections: dict[str, Sequence[Row]] = {DATA: _section(rows, DATA), KEYS: _section(rows, KEYS)}
     members = sum(map(len, rows)) + sum(sum(map(len, held)) for held in sections.values())
     sections[TOP] = rows
-    cells, nested = {}, 0
+    cells = {}
     for section, held in sections.items():
         for name in sorted(set().union(*held)):
-            tokens, first = _tokens(held, name)
-            nested += 0 if section == TOP and name in (DATA, KEYS) else _count_nested(tokens, first)
-            cells[section, name] = _cells(tokens, first, escaped)
-    return ParsedRows(len(rows), cells, body, *spans), members + nested
+            cells[section, name] = _cells(held, name, escaped)
+            members += (
+                0 if section == TOP and name in SECTIONS else _count_nested(held, name, cells[section, name])
+            )
+    return ParsedRows(len(rows), cells, body, *spans), members
 
 
 def _section(rows: Sequence[Row], name: str) -> list[Row]:
-    held = [bytes(row[name]) if name in row else b"{}" for row in rows]
-    objects = [token if token[0] == ord("{") else b"{}" for token in held]
-    return _rows_decoder.decode(b"[" + b",".join(objects) + b"]")
+    empty = msgspec.Raw(b"{}")
+    held = b",".join([row.get(name, empty) for row in rows])
+    try:
+        return _rows_decoder.decode(b"[" + held + b"]")
+    except msgspec.ValidationError:
+        # Some row holds something else than an object there; to it the member says nothing.
+        tokens = [bytes(row.get(name, empty)) for row in rows]
+        return [_object_decoder.decode(token) if token[:1] == b"{" else {} for token in tokens]
 
 
-def _tokens(rows: Sequence[Row], name: str) -> tuple[list[bytes], Bytes]:
+def _cells(rows: Sequence[Row], name: str, escaped: bool) -> Cells:
     absent = msgspec.Raw(b"")
-    tokens = [bytes(row.get(name, absent)) for row in rows]
-    first = np.frombuffer(bytes([token[0] if token else 0 for token in tokens]), dtype=np.uint8)
-    return tokens, first
+    tokens = [row.get(name, absent) for row in rows]
+    lengths = np.fromiter(map(len, tokens), dtype=np.int64, count=len(tokens))
+    ends = np.cumsum(lengths)
+    # The byte behind the last token stands for those that are absent at the end.
+    buffer = np.frombuffer(b"".join(tokens) + b" ", dtype=np.uint8)
+    first = np.where(lengths > 0, buffer[ends - lengths], 0).astype(np.uint8)
+    quoted = (first == _QUOTE).astype(np.int64)
+    return Cells(cut_pieces(buffer, ends - lengths + quoted, ends - quoted), first, escaped)
 
 
-def _count_nested(tokens: Sequence[bytes], first: Bytes) -> int:
-    nested = np.flatnonzero(np.isin(first, _OPENING))
-    return sum(_count_names(tokens[index]) for index in nested.tolist())
+def _count_nested(rows: Sequence[Row], name: str, cells: Cells) -> int:
+    nested = np.flatnonzero(np.isin(cells.first, _OPENING))
+    return sum(_count_names(bytes(rows[index][name])) for index in nested.tolist())
 
 
 def _count_names(token: bytes) -> int:
@@ -130,14 +143,6 @@ def _count_names(token: bytes) -> int:
     except ValueError:
         raise IrregularPageError from None
     return count_members(buffer, find_quotes(buffer, b"\\" in token))
-
-
-def _cells(tokens: Sequence[bytes], first: Bytes, escaped: bool) -> Cells:
-    lengths = np.fromiter(map(len, tokens), dtype=np.int64, count=len(tokens))
-    ends = np.cumsum(lengths)
-    quoted = (first == ord('"')).astype(np.int64)
-    buffer = np.frombuffer(b"".join(tokens), dtype=np.uint8)
-    return Cells(cut_pieces(buffer, ends - lengths + quoted, ends - quoted), first, escaped)
 
 
 def _isolate(body: bytes, found: Structure) -> tuple[list[tuple[int, int]], list[Fault]]:
@@ -154,9 +159,22 @@ def _isolate(body: bytes, found: Structure) -> tuple[list[tuple[int, int]], list
 
 
 def _between_rows(body: bytes, found: Structure) -> Iterable[bytes]:
+    """What stands between the objects of the array, commas aside: elements that are no objects."""
     starts, ends = [found.start, *found.row_ends.tolist()], [*found.row_starts.tolist(), found.end]
-    for start, end in zip(starts, ends, strict=True):
-        yield from (piece.strip() for piece in body[start:end].split(b",") if piece.strip())
+    for index, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        pieces = [piece.strip() for piece in body[start:end].split(b",")]
+        before, after = index > 0, index < len(starts) - 1
+        if len(pieces) == 1 and not pieces[0] and not (before and after):
+            continue
+        inner = pieces[int(before) : len(pieces) - int(after)]
+        if (
+            (before and pieces[0])
+            or (after and pieces[-1])
+            or len(pieces) <= before + after - 1
+            or not all(inner)
+        ):
+            raise protocol_error("its rows are not separated by commas")
+        yield from inner
 
 
 def _fault(raw: bytes) -> str | None:

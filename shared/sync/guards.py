@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from shared.errors import ConservationError, DeleteGuardError
-from shared.sync.ports import ChunkTransaction, Counters, Due
+from shared.sync.ports import Counters, Due, Fenced
 
 DELETE_FLOOR = 10  # rows; up to here a share says nothing
 
@@ -43,7 +43,7 @@ def judge_deletes(due: Due, percent: float, allowed: int | None) -> None:
         )
 
 
-def hold_fence(transaction: ChunkTransaction) -> None:
+def hold_fence(transaction: Fenced) -> None:
     """A stale holder must not commit."""
     transaction.hold_fence()
 
@@ -59,7 +59,7 @@ class Guards:
 
     conservation: Callable[..., None] = conserve
     delete: Callable[[Due, float, int | None], None] = judge_deletes
-    fence: Callable[[ChunkTransaction], None] = hold_fence
+    fence: Callable[[Fenced], None] = hold_fence
     completeness: Callable[[bool], bool] = may_conclude
     rejects_are_seen: bool = True
     row_versions: bool = True

@@ -61,7 +61,7 @@ def _commit(chunk: Chunk, claim: Claim, target: Target, guards: Guards) -> Count
             hit("chunk.rejects")
         transaction.resolve(chunk.rows)
         if claim.pass_uid is not None:
-            _see(chunk, rejects, transaction, guards)
+            _see(chunk, claim, rejects, transaction, guards)
         if claim.config.strategy != "full":
             guards.conservation(counters, where=f"{claim.config.slug}, chunk {claim.chunk + 1}")
         guards.fence(transaction)
@@ -113,10 +113,13 @@ def _changes(chunk: Chunk, claim: Claim, transaction: ChunkTransaction, guards: 
     return classify(chunk.rows, known, claim.config, stance)
 
 
-def _see(chunk: Chunk, rejects: pl.DataFrame, transaction: ChunkTransaction, guards: Guards) -> None:
+def _see(
+    chunk: Chunk, claim: Claim, rejects: pl.DataFrame, transaction: ChunkTransaction, guards: Guards
+) -> None:
     keyed = rejects[KEY_HASH].drop_nulls() if guards.rejects_are_seen else rejects[KEY_HASH].clear()
-    unkeyed = rejects[KEY_HASH].null_count()
-    transaction.see(pl.concat([chunk.rows[KEY_HASH], keyed, chunk.also_seen]).unique(), unkeyed)
+    # A snapshot's rows stand in staging, where their keys can be read; only the others need recording.
+    landed = [] if claim.config.strategy == "full" else [chunk.rows[KEY_HASH]]
+    transaction.see(pl.concat([*landed, keyed, chunk.also_seen]).unique(), chunk.keyless)
     hit("chunk.seen")
 
 

@@ -1,7 +1,7 @@
 """Where things stand in a page's bytes: its quotes, its rows, and the envelope around them.
 
-In: the body of one answer. Out: positions, found with whole-array operations and no recursion, so that neither
-a crafted nesting nor one broken row can stop the reading of the others. Called by the decoders only.
+In: the body of one answer. Out: positions, found with whole-array operations and no recursion, so that
+neither a crafted nesting nor one broken row can stop the reading of the others. Called by the decoders only.
 """
 
 import json
@@ -35,7 +35,8 @@ class ExactNumber(str):
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """The rows array of a body: `start` and `end` stand just inside its brackets; each row's span and depth."""
+    """The rows array of a body: `start` and `end` stand just inside its brackets; each row's span and
+    depth."""
 
     start: int
     end: int
@@ -61,7 +62,8 @@ def protocol_error(what: str) -> SourceProtocolError:
 
 
 def find_quotes(buffer: Bytes, escaped: bool) -> Positions:
-    """Positions of the quotes that open and close strings, in order; `escaped`: a backslash is in the buffer."""
+    """Positions of the quotes that open and close strings, in order; `escaped`: a backslash is in the
+    buffer."""
     quotes = np.flatnonzero(buffer == _QUOTE)
     if not escaped:
         return quotes

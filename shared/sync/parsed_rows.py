@@ -12,7 +12,8 @@ SECTIONS = (DATA, KEYS)
 
 @dataclass(frozen=True, slots=True)
 class ParsedRows:
-    """Cells by (section, name): section "" holds the row's own scalar members, `data` and `oracle_keys` theirs."""
+    """Cells by (section, name): section "" holds the row's own scalar members, `data` and `oracle_keys`
+    theirs."""
 
     height: int
     cells: Mapping[tuple[str, str], Cells]

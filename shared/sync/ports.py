@@ -1,14 +1,15 @@
 """What one slice needs from the outside, as Protocols; adapters carry them out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
 import polars as pl
 
+from shared.errors import AppError
 from shared.sync.model import RunConfig
 
 
@@ -31,24 +32,17 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
-    """A connector's cheap answer about a table: versions as the source spells them."""
-
-    changed: bool
-    max_rowversion: str | None
-    count: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class Claim:
     """One delivery's hold on one slice, and what it needs to work: the run's frozen configuration and cursor.
 
     `epoch` fences: any other number in the slice's row means somebody else holds it. `watermark` is in
     order-preserving form. `first_load` says the target was empty when the run began. `clock_ahead_s` is
-    PostgreSQL's clock minus ours.
+    PostgreSQL's clock minus ours. `soft_deleted`: what this slice deleted already. `walked`: for a publication, the
+    cursor its walk ended with.
     """
 
     run_uid: UUID
+    connector_uid: UUID
     slice: int
     epoch: int
     kind: Literal["walk", "publish"]
@@ -65,6 +59,8 @@ class Claim:
     allow_deletes: int | None
     unproven_snapshots: int
     deletes_barred: bool
+    soft_deleted: int
+    walked: Mapping[str, Any] | None
     attempt: int
     clock_ahead_s: float
 
@@ -75,7 +71,8 @@ class Chunk:
 
     `rows`: settled canonical rows. `rejects`: REJECT_SCHEMA plus KEY_HASH, REFERENCE, VERSION (null where the
     key could not be formed). `raw`: the rows as they came, for rejects found while loading. `superseded`: older or equal copies within the chunk. `also_seen`: key hashes
-    that stand in neither frame (both sides of a key mismatch). `cursor`: the walk after this chunk, as JSON.
+    that stand in neither frame (both sides of a key mismatch). `keyless`: rejects that could be any row.
+    `requested_at`: before its first page was asked for, by PostgreSQL's clock. `cursor`: where to go on, as JSON.
     """
 
     rows: pl.DataFrame
@@ -84,10 +81,45 @@ class Chunk:
     also_seen: pl.Series
     fetched: int
     superseded: int
+    keyless: int
     requested_at: datetime
     cursor: Mapping[str, Any]
-    changed: Mapping[tuple[str, str], int]
-    ignored_columns: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ends, and what it leaves for the next. Versions are in order-preserving form.
+
+    `proven`: the probe pair may be trusted. `swept`: every key of the table was met, so a sweep is not due.
+    `changed` counts values by "column.rule"; `ignored` names columns the run did not know.
+    """
+
+    status: Literal["success", "partial", "failed"]
+    error: AppError | None = None
+    watermark: str | None = None
+    bound: str | None = None
+    probe: Mapping[str, Any] | None = None
+    proven: bool = False
+    swept: bool = False
+    unproven_snapshots: int = 0
+    changed: Mapping[str, int] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+
+
+class Ledger(Protocol):
+    """The life of slices, as the runner needs it. Each call raises FencedError when the claim no longer stands."""
+
+    def continue_later(self, claim: Claim) -> None:
+        """Hand the slice to its continuation."""
+
+    def back_off(self, claim: Claim, error: AppError, wish_s: float | None) -> bool:
+        """Queue the slice again after a transient failure; false when its attempts are used up."""
+
+    def begin_publish(self, claim: Claim) -> None:
+        """End a snapshot's walk and queue its publication as a slice of its own."""
+
+    def end(self, claim: Claim, ending: Ending) -> None:
+        """End the run."""
 
 
 class RowsRefusedError(Exception):
@@ -145,38 +177,56 @@ class Target(Protocol):
         """The rows (ROW, code, message) that PostgreSQL will not take, found without keeping anything."""
 
     def mark_missing(self, claim: Claim) -> "Due":
-        """After a proven pass: count who was absent, forget who came back, and say what is due."""
+        """After a proven pass: count who was absent, forget who came back, and say what is due. Repeatable."""
 
-    def delete_due(self, claim: Claim, limit: int) -> int:
-        """Soft-delete up to `limit` due rows in one fenced transaction; how many."""
+    def delete_due(self, claim: Claim, limit: int) -> AbstractContextManager["Deletion"]:
+        """One fenced transaction that soft-deletes up to `limit` due rows."""
 
-    def publish(self, claim: Claim, *, proven: bool, may_delete: bool) -> "Published":
-        """Move a staged snapshot into the target in one fenced transaction."""
+    def publication(self, claim: Claim) -> AbstractContextManager["Publication"]:
+        """The one transaction that moves a staged snapshot into the target; the slice's row is locked first."""
+
+
+class Fenced(Protocol):
+    """Any transaction of a slice."""
+
+    def hold_fence(self) -> None:
+        """Raise FencedError unless the claim still stands."""
+
+
+class Deletion(Fenced, Protocol):
+    """An open transaction of soft-deletes."""
+
+    def delete(self) -> int:
+        """Delete the batch, close the rejects of its keys, count it in the slice; how many rows."""
+
+
+class Publication(Fenced, Protocol):
+    """The open transaction of a snapshot's publication."""
+
+    def walked(self) -> Counters:
+        """What the walk's slices counted: fetched, superseded and rejected rows."""
+
+    def settle(self) -> Counters:
+        """Settle keys that stand twice in the whole snapshot: superseded and rejected rows."""
+
+    def due(self) -> "Due":
+        """What publishing would soft-delete."""
+
+    def apply(self, *, delete: bool) -> Counters:
+        """Insert, update and, if asked, soft-delete."""
+
+    def close(self, counters: Counters) -> None:
+        """Store the counters and remember that this snapshot is published."""
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Rows that a proven pass would soft-delete, and how many are live and were met."""
+    """Rows that would be soft-deleted, and how many are live and were met."""
 
     due: int
     live: int
     received: int
     keys_complete: bool  # false where a reject had no key: nothing may be deleted
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What publishing did; `refused` names why nothing was published."""
-
-    counters: Counters
-    refused: str | None = None
-
-
-class Source(Protocol):
-    """A connector, as the fetch stage sees it."""
-
-    def probe(self, slug: str, rowversion_gt: str | None, parameters: Mapping[str, str]) -> Probe | None:
-        """The cheap answer about changes; None where the connector offers none."""
 
 
 class Clock(Protocol):
@@ -187,6 +237,3 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Seconds, never going back."""
-
-
-Pages = Iterator[Chunk]

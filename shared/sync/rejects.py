@@ -40,8 +40,7 @@ def keyed(
     if rejects.is_empty():
         return pl.DataFrame(schema=KEYED_SCHEMA)
     refused = raw.join(rejects.select(ROW), on=ROW, how="semi", maintain_order="left")
-    blanks = [pl.lit(None, pl.String).alias(name) for name in _columns_beside_the_key(config)]
-    keys = identify(Batch(refused.with_columns(blanks), no_rejects()), config).rows
+    keys = identify(Batch(blank_beside_key(refused, config), no_rejects()), config).rows
     return _finish(rejects, keys, raw, config)
 
 
@@ -54,16 +53,20 @@ def keyed_from_rows(
     return _finish(rejects, rows, raw, config)
 
 
-def _columns_beside_the_key(config: RunConfig) -> list[str]:
+def blank_beside_key(raw: pl.DataFrame, config: RunConfig) -> pl.DataFrame:
+    """Raw rows with every column but those of the business key set to null."""
     used = {name for column in config.target_columns if column.is_key for name in column.expression.args}
-    return [f"c{i}" for i, column in enumerate(config.source_columns) if column.name not in used]
+    beside = [f"c{i}" for i, column in enumerate(config.source_columns) if column.name not in used]
+    return raw.with_columns(pl.lit(None, pl.String).alias(name) for name in beside)
 
 
 def _finish(rejects: pl.DataFrame, keys: pl.DataFrame, raw: pl.DataFrame, config: RunConfig) -> pl.DataFrame:
     wanted = rejects.filter(pl.col("raw").is_null()).select(ROW)
     texts = raw_texts(raw.join(wanted, on=ROW, how="semi", maintain_order="left"), config)
     return (
-        rejects.join(keys.select(ROW, KEY_HASH, REFERENCE, VERSION), on=ROW, how="left", maintain_order="left")
+        rejects.join(
+            keys.select(ROW, KEY_HASH, REFERENCE, VERSION), on=ROW, how="left", maintain_order="left"
+        )
         .join(texts, on=ROW, how="left", maintain_order="left")
         .with_columns(pl.coalesce("raw", "_text").alias("raw"))
         .select(pl.col(name).cast(dtype) for name, dtype in KEYED_SCHEMA.items())

@@ -1,11 +1,11 @@
 """Row versions: typed, order-preserving, and asked for without a gap.
 
-In: versions as the source spells them. Out: an encoded text whose order under collation C is the versions' order
-(what `_bridge_erp_rowversion`, bounds and watermarks hold), and spellings to ask the source with.
+In: versions as the source spells them. Out: an encoded text whose order under collation C is the versions'
+order (what `_bridge_erp_rowversion`, bounds and watermarks hold), and spellings to ask the source with.
 number -> 38 digits, hex -> 32 lower-case digits, timestamp -> 2025-01-31T23:59:59.123456Z, text -> itself.
-Digits beyond microseconds are cut off when encoding, so an encoded value never exceeds the version it stands for;
-as every question is asked from strictly below the encoded watermark, versions that share its microsecond are read
-again, never skipped. A time without a zone is taken as UTC: the source's own clock, consistently.
+Digits beyond microseconds are cut off when encoding, so an encoded value never exceeds the version it stands
+for; as every question is asked from strictly below the encoded watermark, versions that share its microsecond
+are read again, never skipped. A time without a zone is taken as UTC: the source's own clock, consistently.
 """
 
 import re
@@ -33,7 +33,8 @@ _LEAP_FACTOR = 10**6
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Encoded versions to compare: the stored watermark, the source's maximum now, and the source's own clock."""
+    """Encoded versions to compare: the stored watermark, the source's maximum now, and the source's own
+    clock."""
 
     stored: str | None
     seen: str | None
@@ -57,7 +58,8 @@ def encode_one(raw: str, spec: VersionSpec) -> str | None:
 
 
 def decode_one(encoded: str, spec: VersionSpec, like: str | None = None) -> str:
-    """A spelling the source understands; `like` is one of its own, whose prefix, case, width or zone is kept."""
+    """A spelling the source understands; `like` is one of its own, whose prefix, case, width or zone is
+    kept."""
     if spec.kind == "number":
         return _spell_number(int(encoded), like)
     if spec.kind == "hex":
@@ -68,14 +70,19 @@ def decode_one(encoded: str, spec: VersionSpec, like: str | None = None) -> str:
 
 
 def lower_bound(
-    watermark: str | None, overlap: int, spec: VersionSpec, *, like: str | None = None, previous: str | None = None
+    watermark: str | None,
+    overlap: int,
+    spec: VersionSpec,
+    *,
+    like: str | None = None,
+    previous: str | None = None,
 ) -> str | None:
     """What to send as `rowversion_gt`: the predecessor of (watermark - overlap); None asks for everything.
 
-    The question is exclusive, so asking from the predecessor reads the watermark's own ties again. `overlap` counts
-    versions (number, hex) or seconds (timestamp). Text has no arithmetic: `previous` is the greatest version known
-    strictly below the watermark; without it, the watermark less its last character, which sorts below it and reads
-    more than needed, never less.
+    The question is exclusive, so asking from the predecessor reads the watermark's own ties again. `overlap`
+    counts versions (number, hex) or seconds (timestamp). Text has no arithmetic: `previous` is the greatest
+    version known strictly below the watermark; without it, the watermark less its last character, which sorts
+    below it and reads more than needed, never less.
     """
     if watermark is None:
         return None
@@ -91,10 +98,12 @@ def lower_bound(
 
 
 def check_progress(progress: Progress, spec: VersionSpec, overlap: int = 0) -> None:
-    """Raises WatermarkRegressionError when the source stands below the stored watermark, or leapt beyond belief.
+    """Raises WatermarkRegressionError when the source stands below the stored watermark, or leapt beyond
+    belief.
 
-    Below means below (watermark - overlap): within the overlap rows are read again anyway. Beyond belief means more
-    than a day after the source's clock (timestamp), or a million times the stored watermark (number, hex).
+    Below means below (watermark - overlap): within the overlap rows are read again anyway. Beyond belief
+    means more than a day after the source's clock (timestamp), or a million times the stored watermark
+    (number, hex).
     """
     if progress.seen is None or spec.kind == "text":
         return
@@ -109,7 +118,7 @@ def check_progress(progress: Progress, spec: VersionSpec, overlap: int = 0) -> N
 def _regression(verb: str, why: str) -> WatermarkRegressionError:
     return WatermarkRegressionError(
         f"The source's row versions {verb}: {why}.",
-        hint="If the source was restored, run a full refresh of this entity; else correct the row at the source.",
+        hint="After a restore of the source, run a full refresh of this entity; else correct its row.",
     )
 
 
@@ -146,7 +155,11 @@ def _padded(text: pl.Expr, pattern: str, width: int) -> pl.Expr:
 
 
 def _times(frame: pl.DataFrame) -> pl.Series:
-    parts = frame.select(_TEXT.str.extract_groups(_TIMESTAMP)).unnest("v").rename(dict(zip("1234", _PARTS, strict=True)))
+    parts = (
+        frame.select(_TEXT.str.extract_groups(_TIMESTAMP))
+        .unnest("v")
+        .rename(dict(zip("1234", _PARTS, strict=True)))
+    )
     day, clock, fraction, zone = (pl.col(name) for name in _PARTS)
     parts = parts.with_columns(
         (day + "T" + clock).str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False).alias("naive"),
@@ -155,7 +168,9 @@ def _times(frame: pl.DataFrame) -> pl.Series:
     )
     # The common case joins what was read; only times of other zones are computed and written anew.
     if not parts["utc"].all():
-        parts = parts.with_columns(_in_utc()).with_columns(day=_WRITTEN.str.slice(0, 10), clock=_WRITTEN.str.slice(11))
+        parts = parts.with_columns(_in_utc()).with_columns(
+            day=_WRITTEN.str.slice(0, 10), clock=_WRITTEN.str.slice(11)
+        )
     spelt = pl.concat_str(day, pl.lit("T"), clock, pl.lit("."), fraction, pl.lit("Z"))
     return parts.select(pl.when(pl.col("naive").is_not_null()).then(spelt)).to_series()
 

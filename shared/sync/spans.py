@@ -100,7 +100,8 @@ class _Slices:
 def cut(buffer: NDArray[np.uint8], offsets: Offsets) -> pl.Series:
     """A String series with one value between each two neighbours of `offsets`.
 
-    The caller has checked that the bytes are UTF-8 and that the offsets ascend within them; nothing here does.
+    The caller has checked that the bytes are UTF-8 and that the offsets ascend within them; nothing here
+    does.
     """
     return pl.Series("", _Slices(buffer, offsets))
 

@@ -36,7 +36,9 @@ def test_a_received_message_is_invisible_to_others(queue: QueueClient) -> None:
     assert queue.receive_message() is None
 
 
-def test_an_expired_message_reappears_with_dequeue_count_two(queue: QueueClient, received: QueueMessage) -> None:
+def test_an_expired_message_reappears_with_dequeue_count_two(
+    queue: QueueClient, received: QueueMessage
+) -> None:
     again = take(queue)
     assert (again.id, received.dequeue_count, again.dequeue_count) == (received.id, 1, 2)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueClient
@@ -94,7 +95,11 @@ def rig(tmp_path: Path, storage_connection_string: str, monkeypatch: pytest.Monk
     shutil.copytree(APP, directory)
     mark = uuid.uuid4().hex[:10]
     names = {"JOBS": f"jobs-{mark}", "REPORTS": f"reports-{mark}", "POISON": f"jobs-{mark}-poison"}
-    for name, value in {**names, "TICKS": "0 * * * * *", "AzureWebJobsStorage": storage_connection_string}.items():
+    for name, value in {
+        **names,
+        "TICKS": "0 * * * * *",
+        "AzureWebJobsStorage": storage_connection_string,
+    }.items():
         monkeypatch.setenv(name, value)
     rig_ = Rig(directory, storage_connection_string, names, FakeClock(START), [])
     for name in names:
@@ -256,7 +261,9 @@ def test_the_catch_all_takes_the_rest_through_asgi(client: httpx.Client) -> None
      ("GET", "/admin/anything", 404), ("GET", "/runtime/webhooks", 404), ("GET", "/admin/host/status", 200),
      ("POST", "/admin/functions/nobody", 404)],
 )  # fmt: skip
-def test_http_refuses_what_the_platform_refuses(client: httpx.Client, method: str, path: str, status: int) -> None:
+def test_http_refuses_what_the_platform_refuses(
+    client: httpx.Client, method: str, path: str, status: int
+) -> None:
     assert client.request(method, path).status_code == status
 
 
@@ -286,6 +293,26 @@ def test_sigterm_lets_running_functions_finish_and_exits_zero(rig: Rig, tmp_path
     assert rig.reports(1)[0]["count"] == 1
 
 
+def test_a_killed_hosts_worker_ends_with_it(rig: Rig, tmp_path: Path) -> None:
+    rig.send(f"wait {tmp_path / 'never'}")
+    command = [
+        sys.executable,
+        "-m",
+        "infra.local.host",
+        "--port",
+        str(free_ports(1)[0]),
+        "--app",
+        str(rig.directory),
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        until(lambda: "Executing 'on_message'" in (process.stderr.readline() if process.stderr else ""))
+        (worker,) = psutil.Process(process.pid).children()
+        process.kill()
+    until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+    assert rig.queue("JOBS").get_queue_properties().approximate_message_count == 1
+
+
 def test_a_run_cut_off_at_shutdown_stays_invisible(rig: Rig, tmp_path: Path) -> None:
     rig.send(f"wait {tmp_path / 'never'}")
     host = rig.host(Tuning(queues=QueueTiming(600, 300, 0.02), leases=TUNING.leases, grace_s=0.2))
@@ -300,7 +327,9 @@ def test_a_disabled_function_is_not_run(rig: Rig, monkeypatch: pytest.MonkeyPatc
     rig.send("hello")
     host = rig.host()
     assert host.invoke("on_message", "") is False
-    assert "on_message" not in httpx.get(f"http://127.0.0.1:{host.port}/admin/host/status").json()["functions"]
+    assert (
+        "on_message" not in httpx.get(f"http://127.0.0.1:{host.port}/admin/host/status").json()["functions"]
+    )
 
 
 def test_nothing_is_left_of_a_stopped_host(rig: Rig) -> None:

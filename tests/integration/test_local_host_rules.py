@@ -229,21 +229,22 @@ REFUSED = {
 @pytest.mark.parametrize("what", REFUSED)
 def test_the_loader_refuses(tmp_path: Path, what: str) -> None:
     code, told = REFUSED[what]
-    extra = "del blue\n"
-    write(tmp_path, HEAD + extra + code, "function_app.py")
+    write(tmp_path, HEAD + code, "function_app.py")
     with pytest.raises(AppError, match=told):
         Supervisor(tmp_path, None).start()
 
 
 def test_an_app_loads_its_blueprints(tmp_path: Path) -> None:
-    code = f"@blue{QUEUE}def f(m: func.QueueMessage) -> None: ...\napp.register_functions(blue)\ndel blue\n"
+    code = f"@blue{QUEUE}def f(m: func.QueueMessage) -> None: ...\napp.register_functions(blue)\n"
     write(tmp_path, HEAD + code, "function_app.py")
     supervisor = Supervisor(tmp_path, None)
     assert [function.name for function in supervisor.start()] == ["f"]
     supervisor.close()
 
 
-@pytest.mark.parametrize(("present", "told"), [("function_app.py", "host.json"), ("host.json", "AzureWebJobsStorage")])
+@pytest.mark.parametrize(
+    ("present", "told"), [("function_app.py", "host.json"), ("host.json", "AzureWebJobsStorage")]
+)
 def test_the_command_says_what_is_missing_and_fails(tmp_path: Path, present: str, told: str) -> None:
     write(tmp_path, '{"version": "2.0"}' if present == "host.json" else HEAD, present)
     command = [sys.executable, "-m", "infra.local.host", "--port", "0", "--app", str(tmp_path)]

@@ -12,12 +12,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from infra.local import processes
+from infra.local import environment, processes
 from infra.local.errors import LocalStackError, PortTakenError, StartError
 from infra.local.ports import Ports, free_ports
 from infra.local.postgres import PostgresServer
+from infra.local.stack import Stack, down, status, up
 
-SERVE = "import http.server as h; h.HTTPServer(('127.0.0.1', {port}), h.BaseHTTPRequestHandler).serve_forever()"
+SERVE = (
+    "import http.server as h; h.HTTPServer(('127.0.0.1', {port}), h.BaseHTTPRequestHandler).serve_forever()"
+)
 
 
 @pytest.fixture
@@ -138,3 +141,44 @@ def test_ports_move_by_their_variables() -> None:
 def test_a_port_that_is_no_port_is_named(text: str) -> None:
     with pytest.raises(LocalStackError, match="ERP_PORT"):
         Ports.from_environment({"ERP_PORT": text})
+
+
+def settings_file(directory: Path, name: str, values: dict[str, str]) -> None:
+    (directory / name).write_text(json.dumps({"IsEncrypted": False, "Values": values}))
+
+
+def test_settings_come_from_four_places_in_order(tmp_path: Path) -> None:
+    settings_file(tmp_path, "local.settings.json.example", {"A": "example", "B": "example", "EMPTY": ""})
+    settings_file(tmp_path, "local.settings.json", {"C": "file", "D": "file"})
+    composed = environment.compose({"B": "stack", "C": "stack"}, tmp_path, {"D": "environment", "HOME": "x"})
+    assert composed == {"A": "example", "B": "stack", "C": "file", "D": "environment"}
+
+
+def test_the_emulators_shorthand_gives_way_to_the_chosen_ports(tmp_path: Path) -> None:
+    settings_file(tmp_path, "local.settings.json", {"AzureWebJobsStorage": "UseDevelopmentStorage=true"})
+    composed = environment.compose({"AzureWebJobsStorage": "long form"}, tmp_path, {})
+    assert composed["AzureWebJobsStorage"] == "long form"
+
+
+@pytest.fixture
+def stack(open_directory: Path) -> Iterator[Stack]:
+    app = open_directory / "app"
+    shutil.copytree(Path(__file__).parent / "host_apps" / "everything", app)
+    settings_file(app, "local.settings.json", {"JOBS": "jobs", "REPORTS": "reports", "TICKS": "0 0 0 1 1 *"})
+    stack_ = Stack(Ports(*free_ports(7)), open_directory / "local", app)
+    yield stack_
+    down(stack_)
+
+
+def test_the_stack_starts_once_keeps_its_data_and_leaves_nothing(stack: Stack) -> None:
+    up(stack)
+    before = [processes.running(stack.host_service()), stack.postgres.running()]
+    up(stack)
+    assert [processes.running(stack.host_service()), stack.postgres.running()] == before
+    with psycopg.connect(stack.postgres.dsn) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+    down(stack)
+    assert not any(part["running"] for part in status(stack).values())
+    stack.postgres.start()
+    with psycopg.connect(stack.postgres.dsn) as connection:
+        assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)

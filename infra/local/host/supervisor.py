@@ -144,6 +144,7 @@ class Supervisor:
                 self._ready.notify_all()
             if flight is not None:
                 flight.done.set_result(message)
+        connection.close()
         self._lost(process)
 
     def _lost(self, process: "subprocess.Popen[bytes]") -> None:

@@ -1,4 +1,4 @@
-"""The catalogue in PostgreSQL: tenants, connectors, entities with their mappings, and the targets that follow them.
+"""The catalogue in PostgreSQL: tenants, connectors, entities with their mappings, and their targets.
 
 One transaction holds an entity's row, its mappings, the DDL of its target and what a change means for runs in
 flight: either all of it happened or nothing. Lists are in uid order, which is the order of creation.
@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -29,14 +29,15 @@ from shared.sync.catalogue import (
     DescribedColumn,
     Entity,
     FieldMapping,
-    discover,
 )
+from shared.sync.discovery import discover
 from shared.sync.model import ColumnType, Expression, Rules, VersionSpec
 
 # A long reader must not make our ALTER queue everybody else behind it: give up quickly, try again.
 _LOCK_TIMEOUT_MS = 3000
 _ATTEMPTS = 5
-_CONTENDED = (pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure, pg.UniqueViolation)
+_LOCKED = "target_locked"
+_CONTENDED = (pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure)
 Tenants = frozenset[str] | None
 _T = TypeVar("_T")
 
@@ -68,9 +69,17 @@ Decide = Callable[[Catalogued | None, Sequence[str]], Change]
 class Catalogue:
     """Connectors and entities. Every read takes the tenants that its caller sees (None: all)."""
 
-    def __init__(self, database: Database, new_uid: Callable[[], UUID]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        new_uid: Callable[[], UUID],
+        *,
+        pause: Callable[[float], None] = time.sleep,
+        lock_timeout_ms: int = _LOCK_TIMEOUT_MS,
+    ) -> None:
         self._database, self._new_uid = database, new_uid
         self._schema = database.schema
+        self._retry = _Retry(database, pause, lock_timeout_ms)
 
     # Tenants
 
@@ -177,7 +186,7 @@ class Catalogue:
     def for_run(
         self, connection: Connection, uid: UUID
     ) -> tuple[Entity, tuple[FieldMapping, ...], Connector]:
-        """What freezing a run's configuration needs, read inside the caller's transaction; raises NotFoundError."""
+        """What freezing a run's configuration needs, in the caller's transaction; raises NotFoundError."""
         values = {
             "tenants": None,
             "uid": uid,
@@ -200,44 +209,36 @@ class Catalogue:
     ) -> Catalogued | None:
         """Store what `decide` makes of the slug's entity, with its target, in one transaction.
 
-        `decide` gets what is stored (None for a slug without entity) and the target names taken in public; it may
-        run again when another transaction stood in the way. None, and nothing done, where a person deleted the
-        entity, unless `revive` asks for a new one.
+        `decide` gets what is stored (None for a slug without entity) and the target names taken in public; it
+        may run again when another transaction stood in the way. None, and nothing done, where a person
+        deleted the entity, unless `revive` asks for a new one.
         """
-        with_retry = _Retry(self._database)
-        return with_retry(lambda c: self._change(c, connector_uid, slug, decide, actor, action, revive))
+        place = _Place(connector_uid, slug, actor, action, revive)
+        return self._retry(lambda connection: self._change(connection, place, decide))
 
     def delete_entity(self, uid: UUID, actor: str) -> None:
         """Forget an entity and end its runs; the target table and its rows stay."""
+        entity = self.entity(uid).catalogued.entity
         with self._database.connection() as connection:
-            self._reset(connection, uid, "the entity was deleted", versions_changed=False)
+            self._reset(connection, entity, "the entity was deleted", versions_changed=False)
             connection.execute(query("catalogue_entity_delete", self._schema), {"uid": uid})
             self._audit(connection, actor, "entity.delete", str(uid))
 
-    def _change(
-        self,
-        connection: Connection,
-        connector_uid: UUID,
-        slug: str,
-        decide: Decide,
-        actor: str,
-        action: str,
-        revive: bool,
-    ) -> Catalogued | None:
-        place = {"connector_uid": connector_uid, "slug": slug}
-        connection.execute(query("catalogue_entity_lock", self._schema), place)
-        row = connection.execute(query("catalogue_entity_of_slug", self._schema), place).fetchone()
+    def _change(self, connection: Connection, place: "_Place", decide: Decide) -> Catalogued | None:
+        names = {"connector_uid": place.connector_uid, "slug": place.slug}
+        connection.execute(query("catalogue_entity_lock", self._schema), names)
+        row = connection.execute(query("catalogue_entity_of_slug", self._schema), names).fetchone()
         if row is not None and row["is_deleted"]:
-            if not revive:
+            if not place.revive:
                 return None
             row = None
         before = None if row is None else self._catalogued(connection, row)
         change = decide(before, self._taken(connection))
-        self._store(connection, before, change, actor, action)
+        self._store(connection, before, change, place)
         return change.after
 
     def _store(
-        self, connection: Connection, before: Catalogued | None, change: Change, actor: str, action: str
+        self, connection: Connection, before: Catalogued | None, change: Change, place: "_Place"
     ) -> None:
         after = change.after
         if before is not None and before == after:
@@ -249,9 +250,9 @@ class Catalogue:
         connection.execute(query("catalogue_state_insert", self._schema), {"uid": after.entity.uid})
         if change.reset and before is not None:
             changed = before.entity.version != after.entity.version
-            self._reset(connection, after.entity.uid, "keys or rules changed", versions_changed=changed)
+            self._reset(connection, after.entity, "keys or rules changed", versions_changed=changed)
         prepare_target(connection, self._schema, after)
-        self._audit(connection, actor, action, str(after.entity.uid), {"slug": after.entity.slug})
+        self._audit(connection, place.actor, place.action, str(after.entity.uid), {"slug": place.slug})
 
     def _store_mappings(self, connection: Connection, catalogued: Catalogued) -> None:
         uid = catalogued.entity.uid
@@ -260,12 +261,16 @@ class Catalogue:
             rows = [_mapping_values(uid, mapping) for mapping in catalogued.mappings]
             cursor.executemany(query("catalogue_mapping_insert", self._schema), rows)
 
-    def _reset(self, connection: Connection, uid: UUID, reason: str, *, versions_changed: bool) -> None:
-        values = {"uid": uid, "reason": reason, "versions_changed": versions_changed}
+    def _reset(self, connection: Connection, entity: Entity, reason: str, *, versions_changed: bool) -> None:
+        """A new generation; in the same transaction every unfinished run of the entity ends."""
+        # Locks in the order that all transactions keep: connector, entity, slice.
+        lock = {"connector": entity.connector_uid, "default_limit": 1}
+        connection.execute(query("connector_lock", self._schema), lock)
+        values = {"entity": entity.uid, "versions_changed": versions_changed}
         connection.execute(query("catalogue_reset", self._schema), values)
-        ended = connection.execute(query("catalogue_end_runs", self._schema), values).fetchall()
-        runs = [row["uid"] for row in ended]
-        connection.execute(query("catalogue_end_slices", self._schema), {"runs": runs})
+        runs = [row["uid"] for row in connection.execute(query("runs_unfinished", self._schema), values)]
+        error = {"code": "reconfigured", "message": reason, "hint": "the next tick starts a new run"}
+        connection.execute(query("runs_cancel", self._schema), {"runs": runs, "error": Jsonb(error)})
 
     def _taken(self, connection: Connection) -> list[str]:
         rows = connection.execute(query("catalogue_taken_tables", self._schema), {"target_schema": "public"})
@@ -305,7 +310,7 @@ class Catalogue:
         details: Mapping[str, str] | None = None,
     ) -> None:
         values = {"actor": actor, "action": action, "subject": subject, "details": Jsonb(details or {})}
-        connection.execute(query("catalogue_audit", self._schema), values)
+        connection.execute(query("audit_insert", self._schema), values)
 
 
 class DiscoveryService:
@@ -332,9 +337,9 @@ class DiscoveryService:
             after = self._catalogue.change_entity(
                 connector.uid, described.slug, decide, actor=actor, action="entity.discover"
             )
-        except TargetUnavailableError:
-            raise  # the database is down for every table alike
         except AppError as error:
+            if isinstance(error, TargetUnavailableError) and error.code != _LOCKED:
+                raise  # the database is down for every table alike
             return Discovered(described.slug, "failed", error=error)
         if after is None:
             note = "a person deleted this entity; POST /api/v1/entities with its slug brings it back"
@@ -343,17 +348,32 @@ class DiscoveryService:
         return Discovered(described.slug, status, after.entity.uid, after.entity.warnings)
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Which slug changes, who asked, and what the audit trail calls it."""
+
+    connector_uid: UUID
+    slug: str
+    actor: str
+    action: str
+    revive: bool
+
+
 class _Retry:
     """Runs a transaction again while another one stands in its way, a few times, with growing pauses."""
 
-    def __init__(self, database: Database, *, pause: Callable[[float], None] = time.sleep) -> None:
-        self._database, self._pause = database, pause
+    def __init__(self, database: Database, pause: Callable[[float], None], lock_timeout_ms: int) -> None:
+        self._database, self._pause, self._lock_timeout_ms = database, pause, lock_timeout_ms
 
     def __call__(self, work: Callable[[Connection], _T]) -> _T:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 with self._transaction() as connection:
                     return work(connection)
+            except pg.UniqueViolation as error:
+                # Once: a rival that took the name has committed, so the second look decides.
+                if attempt > 1:
+                    raise _blocked(error) from None
             except _CONTENDED as error:
                 if attempt == _ATTEMPTS:
                     raise _blocked(error) from None
@@ -365,7 +385,7 @@ class _Retry:
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
         with self._database.bare_connection() as connection:
-            connection.execute("SELECT set_config('lock_timeout', %s, true)", (f"{_LOCK_TIMEOUT_MS}ms",))
+            connection.execute("SELECT set_config('lock_timeout', %s, true)", (f"{self._lock_timeout_ms}ms",))
             yield connection
 
 
@@ -378,6 +398,7 @@ def _blocked(error: Exception) -> AppError:
     return TargetUnavailableError(
         f"target table: still locked by another session after {_ATTEMPTS} attempts ({type(error).__name__})",
         hint="look for long transactions in pg_stat_activity, then try again",
+        code=_LOCKED,
     )
 
 

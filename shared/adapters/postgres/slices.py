@@ -3,10 +3,9 @@
 Every statement here follows one order of locks: connector, entity state, slice.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -17,19 +16,17 @@ from shared.adapters.postgres.database import Connection, Database
 from shared.adapters.postgres.statements import Statements
 from shared.errors import AppError, ConfigurationError, FencedError
 from shared.failpoints import hit
-from shared.messages import SliceMessage
 from shared.sql import query
 from shared.sync.claims import (
     ClaimAnswer,
     Ignore,
     SliceState,
     Take,
-    Wait,
     backoff_s,
     decide_claim,
 )
 from shared.sync.model import RunConfig
-from shared.sync.ports import Claim
+from shared.sync.ports import Claim, Ending
 
 _STATE_FIELDS = tuple(f.name for f in fields(SliceState))
 
@@ -43,20 +40,6 @@ class Retry:
     cap_s: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a run ends, and what it leaves for the next. Versions are in order-preserving form."""
-
-    status: Literal["success", "partial", "failed"]
-    error: AppError | None = None
-    watermark: str | None = None
-    bound: str | None = None
-    probe: Mapping[str, Any] | None = None
-    proven: bool = False
-    swept: bool = False
-    unproven_snapshots: int = 0
-
-
 class Slices:
     """Slices of all runs. `lease_s` is never below the function timeout; `default_limit` counts slots a connector."""
 
@@ -64,10 +47,10 @@ class Slices:
         self._database, self._schema = database, database.schema
         self._lease_s, self._default_limit, self._retry = lease_s, default_limit, retry
 
-    def claim(self, message: SliceMessage, message_id: str, dequeue_count: int) -> ClaimAnswer:
+    def claim(self, run_uid: UUID, slice_: int, message_id: str, dequeue_count: int) -> ClaimAnswer:
         """Claim the slice a message names, or say why not; a slice without a slot first tries to get one."""
         hit("claim.before")
-        names = {"run": message.run_uid, "slice": message.slice}
+        names = {"run": run_uid, "slice": slice_}
         with self._database.connection() as connection:
             row = connection.execute(query("slice_claimable", self._schema), names).fetchone()
             if row is None:
@@ -96,12 +79,13 @@ class Slices:
             empty = _is_empty(connection, statements)
         connection.execute(query("run_started", self._schema), names | {"empty": empty})
         began = row["pass_began"]
-        writes_seen = config.strategy == "hash" and not empty
+        writes_seen = config.strategy == "full" or (config.strategy == "hash" and not empty)
         if began is None and writes_seen:
             began = self._begin_pass(connection, statements, config)
         now_here = datetime.now(UTC)
         return Claim(
             run_uid=row["run_uid"],
+            connector_uid=row["connector_uid"],
             slice=row["slice"],
             epoch=row["epoch"] + 1,
             kind=row["kind"],
@@ -118,6 +102,8 @@ class Slices:
             allow_deletes=row["allow_deletes"],
             unproven_snapshots=row["unproven_snapshots"],
             deletes_barred=row["deletes_barred"],
+            soft_deleted=row["soft_deleted"],
+            walked=row["walked"],
             attempt=row["attempt"],
             clock_ahead_s=(row["now"] - now_here).total_seconds(),
         )
@@ -211,6 +197,7 @@ class Slices:
     def _end(
         self, connection: Connection, held: dict[str, Any], run_uid: UUID, slice_: int, ending: Ending
     ) -> None:
+        ending = self._judged(connection, run_uid, ending)
         error = None if ending.error is None else error_body(ending.error)
         parameters = {
             "run": run_uid,
@@ -223,6 +210,8 @@ class Slices:
             "proven": ending.proven,
             "swept": ending.swept,
             "unproven_snapshots": ending.unproven_snapshots,
+            "changed": Jsonb(dict(ending.changed)),
+            "ignored": Jsonb(list(ending.ignored)),
         }
         connection.execute(query("state_after_run", self._schema), parameters)
         connection.execute(query("run_end", self._schema), parameters)
@@ -230,13 +219,19 @@ class Slices:
         connection.execute(query("slice_end", self._schema), parameters | {"status": slice_status})
         self._fill_slots(connection, held)
 
+    def _judged(self, connection: Connection, run_uid: UUID, ending: Ending) -> Ending:
+        """A run with rows that were rejected or held is partial, however well the rest went."""
+        totals = connection.execute(query("run_totals", self._schema), {"run": run_uid}).fetchone()
+        lacks = totals is not None and totals["rejected"] + totals["held"] > 0
+        return replace(ending, status="partial") if lacks and ending.status == "success" else ending
+
     def _fill_slots(self, connection: Connection, held: dict[str, Any]) -> None:
         limit = {"connector": held["connector_uid"], "limit": held["limit_of_connector"]}
         connection.execute(query("admit", self._schema), limit)
 
-    def poisoned(self, message: SliceMessage, evidence: AppError) -> str:
+    def poisoned(self, run_uid: UUID, slice_: int, evidence: AppError) -> str:
         """What to do about a slice whose message died: again with backoff, or fail the run; never if it lives on."""
-        names = {"run": message.run_uid, "slice": message.slice}
+        names = {"run": run_uid, "slice": slice_}
         with self._database.connection() as connection:
             held = connection.execute(
                 query("slice_hold", self._schema), names | {"default_limit": self._default_limit}
@@ -251,7 +246,7 @@ class Slices:
                 return "another delivery is at work"
             if self._back_off(connection, held, names, None):
                 return "queued again"
-            self._end(connection, held, message.run_uid, message.slice, Ending("failed", evidence))
+            self._end(connection, held, run_uid, slice_, Ending("failed", evidence))
             return "run failed"
 
     def _release(

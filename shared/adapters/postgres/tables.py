@@ -1,7 +1,8 @@
 """Target tables: composed from the catalogue, created once, afterwards only extended.
 
-Enters: an entity with its mappings and what stands in the database at its name. Leaves: statements, every name
-in them an identifier. A table that Tributary made carries its entity's uid as a comment; any other is refused.
+Enters: an entity with its mappings and what stands in the database at its name. Leaves: statements, every
+name in them an identifier. A table that Tributary made carries its entity's uid as a comment; any other is
+refused.
 """
 
 from collections.abc import Mapping, Sequence
@@ -113,12 +114,12 @@ def target(catalogued: Catalogued) -> sql.Identifier:
 
 def key_constraint_name(catalogued: Catalogued) -> str:
     """The unique constraint on the business key."""
-    return names.derived_name(catalogued.entity.target_table, "_bridge_key")
+    return names.column_names([catalogued.entity.target_table + "_bridge_key"], ())[0]
 
 
 def hash_index_name(catalogued: Catalogued) -> str:
     """The plain index on the key hash."""
-    return names.derived_name(catalogued.entity.target_table, "_bridge_key_hash")
+    return names.column_names([catalogued.entity.target_table + "_bridge_key_hash"], ())[0]
 
 
 def read_state(connection: Connection, schema: str, catalogued: Catalogued) -> TableState | None:
@@ -155,8 +156,9 @@ def refuse_schema(target_schema: str, metadata_schema: str) -> None:
 def _require_slots(catalogued: Catalogued, count: int) -> None:
     if count > MAX_COLUMNS:
         raise TargetRefusedError(
-            f"{_shown(catalogued)}: {count} columns, dropped ones counted, are more than PostgreSQL's {MAX_COLUMNS}",
-            hint="map fewer columns in field_mappings; a table with dropped columns gets their room back when rebuilt",
+            f"{_shown(catalogued)}: {count} columns, dropped ones counted, are more than "
+            f"PostgreSQL's {MAX_COLUMNS}",
+            hint="map fewer columns in field_mappings; a table rebuilt gets the room of dropped columns back",
         )
 
 
@@ -172,9 +174,11 @@ def _widen_actions(catalogued: Catalogued, state: TableState) -> list[sql.Compos
 
 
 def _must_widen(catalogued: Catalogued, mapping: FieldMapping, actual: str) -> bool:
-    stored, _ = types.column_type(actual, "postgres")
     wanted = mapping.type
-    if stored == wanted or types.sql_type(stored) == types.sql_type(wanted) or types.widens(wanted, stored):
+    if _catalog_name(types.sql_type(wanted)) == actual:
+        return False
+    stored, _ = types.column_type(actual, "postgres")
+    if types.sql_type(stored) == types.sql_type(wanted) or types.widens(wanted, stored):
         return False
     if not types.widens(stored, wanted):
         raise TargetRefusedError(
@@ -183,6 +187,19 @@ def _must_widen(catalogued: Catalogued, mapping: FieldMapping, actual: str) -> b
             hint="map the source column to another target column",
         )
     return True
+
+
+def _catalog_name(written: str) -> str:
+    """A type as format_type spells it."""
+    short, bracket, rest = written.partition("(")
+    return _LONG_NAMES.get(short, short) + bracket + rest
+
+
+_LONG_NAMES = {
+    "varchar": "character varying",
+    "timestamp": "timestamp without time zone",
+    "timestamptz": "timestamp with time zone",
+}
 
 
 def _rekey(catalogued: Catalogued, state: TableState) -> list[sql.Composed]:
@@ -204,7 +221,7 @@ def _require_empty(connection: Connection, catalogued: Catalogued) -> None:
     if row is not None and row["filled"]:
         raise TargetRefusedError(
             f"{_shown(catalogued)}: holds rows under another business key",
-            hint="TRUNCATE the table and send the change again, or create another entity with another target_table",
+            hint="TRUNCATE the table and send it again, or create another entity with another target_table",
         )
 
 
@@ -253,7 +270,7 @@ def _add_column(mapping: FieldMapping) -> sql.Composed:
 
 def _type(column_type: ColumnType) -> sql.SQL:
     # types.sql_type composes from our own words and integers only, never from a source's text.
-    return sql.SQL(cast(LiteralString, types.sql_type(column_type)))
+    return sql.SQL(types.sql_type(column_type))
 
 
 def _foreign(catalogued: Catalogued, what: str) -> TargetRefusedError:

@@ -11,13 +11,19 @@ from typing import Any
 import numpy as np
 import polars as pl
 import psycopg
-from psycopg import errors as pg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres import copy_format
 from shared.adapters.postgres.copy_format import Field
 from shared.adapters.postgres.database import RETRYABLE, Connection, Database, translate
+from shared.adapters.postgres.removal import (
+    PostgresDeletion,
+    PostgresPublication,
+    hold_fence,
+    mark_missing,
+    slice_update,
+)
 from shared.adapters.postgres.statements import (
     BRIDGE_TYPES,
     DATA,
@@ -28,7 +34,6 @@ from shared.adapters.postgres.statements import (
     Statements,
     copy_into,
 )
-from shared.errors import FencedError
 from shared.sql import query
 from shared.sync.delta import KNOWN_SCHEMA
 from shared.sync.model import (
@@ -41,7 +46,7 @@ from shared.sync.model import (
     ColumnType,
     Kind,
 )
-from shared.sync.ports import Chunk, ChunkConflictError, Claim, Counters, RowsRefusedError
+from shared.sync.ports import Chunk, ChunkConflictError, Claim, Counters, Due, RowsRefusedError
 
 _MICROSECONDS_TO_2000 = 946_684_800_000_000
 _HASH_BYTES = 33
@@ -52,11 +57,9 @@ _BRIDGE_FRAME = {KEY: KEY_HASH, DATA: ROW_HASH, ROWVERSION: VERSION, REFERENCE_T
 class PostgresTarget:
     """`sync.ports.Target` over one database. `lease_s` must not be below the function timeout."""
 
-    def __init__(
-        self, database: Database, *, lease_s: int, full_max_rows: int, uuid7: Callable[[int], pl.Series]
-    ) -> None:
+    def __init__(self, database: Database, *, lease_s: int, uuid7: Callable[[int], pl.Series]) -> None:
         self._database, self._lease_s = database, lease_s
-        self._full_max_rows, self._uuid7 = full_max_rows, uuid7
+        self._uuid7 = uuid7
 
     @contextmanager
     def chunk(self, claim: Claim) -> Iterator["PostgresChunk"]:
@@ -72,6 +75,30 @@ class PostgresTarget:
             if _REFUSED_VALUE.fullmatch(error.sqlstate or ""):
                 raise RowsRefusedError(error.sqlstate) from None
             raise translate(error, self._database.server.name) from None
+
+    def mark_missing(self, claim: Claim) -> Due:
+        """See removal.mark_missing; fenced like every write."""
+        statements = Statements(claim.config, self._database.schema, claim.run_uid)
+        with self._database.connection() as connection:
+            due = mark_missing(connection, claim, statements)
+            hold_fence(connection, claim, self._database.schema)
+        return due
+
+    @contextmanager
+    def delete_due(self, claim: Claim, limit: int) -> Iterator[PostgresDeletion]:
+        """One batch of soft-deletes."""
+        statements = Statements(claim.config, self._database.schema, claim.run_uid)
+        with self._database.connection() as connection:
+            yield PostgresDeletion(connection, claim, statements, limit, self._lease_s)
+
+    @contextmanager
+    def publication(self, claim: Claim) -> Iterator[PostgresPublication]:
+        """A snapshot's publication, its slice locked from the first statement."""
+        statements = Statements(claim.config, self._database.schema, claim.run_uid)
+        with self._database.connection() as connection:
+            publication = PostgresPublication(connection, claim, statements, self._lease_s)
+            publication.lock_slice()
+            yield publication
 
     def refused_rows(self, claim: Claim, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows that COPY refuses, by halving inside savepoints of a transaction that is rolled back."""
@@ -240,30 +267,12 @@ class PostgresChunk:
 
     def hold_fence(self) -> None:
         """Last reads of the transaction: the entity's generation, then the slice itself."""
-        row = self.connection.execute(
-            query("fence", self.statements.schema),
-            {"run": self.claim.run_uid, "slice": self.claim.slice, "entity": self.claim.config.entity_uid},
-        ).fetchone()
-        if (
-            row is None
-            or row["epoch"] != self.claim.epoch
-            or row["generation"] != self.claim.config.generation
-        ):
-            raise FencedError(
-                f"{self.claim.config.slug}: slice {self.claim.slice} belongs to another delivery now"
-            )
+        hold_fence(self.connection, self.claim, self.statements.schema)
 
     def close(self, chunk: Chunk, counters: Counters) -> None:
         """Cursor, counters and lease, in the slice's own row."""
         self.connection.execute(query("chunk_close", self.statements.schema), slice_update(self.claim, counters) | {
             "cursor": Jsonb(chunk.cursor), "chunks": 1, "lease_s": self.lease_s})  # fmt: skip
-
-
-def slice_update(claim: Claim, counters: Counters) -> dict[str, Any]:
-    """The parameters that name a slice and what to add to its counters."""
-    return {"run": claim.run_uid, "slice": claim.slice} | {
-        name: getattr(counters, name) for name in Counters.__dataclass_fields__
-    }
 
 
 def _expect(written: int, expected: int) -> None:

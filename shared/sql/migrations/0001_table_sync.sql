@@ -118,6 +118,7 @@ CREATE TABLE sync_runs (
 );
 CREATE UNIQUE INDEX sync_runs_in_flight ON sync_runs (entity_uid, lane) WHERE status IN ('queued', 'running');
 CREATE INDEX sync_runs_by_entity ON sync_runs (entity_uid, created_at DESC);
+CREATE INDEX sync_runs_unlogged ON sync_runs (completed_at) WHERE logged_at IS NULL;
 CREATE INDEX sync_runs_recent ON sync_runs (created_at DESC, uid);
 
 CREATE TABLE sync_slices (

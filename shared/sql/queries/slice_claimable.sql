@@ -1,6 +1,8 @@
 -- Locked slices are somebody's: skip them rather than wait.
 SELECT s.run_uid, s.slice, s.kind, s.status, s.admitted, s.cursor, s.chunk, s.epoch, s.lease_until, s.message_id,
-       s.dequeue_count, s.attempt, s.next_attempt_at, s.connector_uid,
+       s.dequeue_count, s.attempt, s.soft_deleted,
+       (SELECT w.cursor FROM {schema}.sync_slices w WHERE w.run_uid = s.run_uid AND w.slice = s.slice - 1) AS walked,
+       s.next_attempt_at, s.connector_uid,
        r.entity_uid, r.lane, r.purpose, r.strategy, r.config, r.status AS run_status, r.watermark_start,
        r.target_was_empty, r.allow_deletes, r.generation,
        t.versions_since, t.unproven_snapshots, t.deletes_barred, t.watermark,

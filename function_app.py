@@ -1,0 +1,14 @@
+"""The function app: registers the blueprints, nothing else."""
+
+import azure.functions as func
+
+from functions.detect_changes import bp as detect_changes
+from functions.handle_poison import bp as handle_poison
+from functions.serve_http import bp as serve_http
+from functions.sync_table import bp as sync_table
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+app.register_functions(detect_changes)
+app.register_functions(sync_table)
+app.register_functions(handle_poison)
+app.register_functions(serve_http)

@@ -1,0 +1,13 @@
+"""HTTP to the management API: one route for all, so that queue functions never pay for its imports."""
+
+import azure.functions as func
+
+from shared.composition import services
+
+bp = func.Blueprint()
+
+
+@bp.route(route="{*route}", methods=["GET", "POST", "PUT", "DELETE", "OPTIONS"])
+async def serve_http(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    """Answer through the ASGI application; blocking endpoints run in its own threads."""
+    return await func.AsgiMiddleware(services().http).handle_async(req, context)

@@ -1,0 +1,58 @@
+"""Registered connectors as sources, kept while nothing about them changes, so that tokens and connections last."""
+
+from collections.abc import Callable
+from datetime import datetime
+from threading import Lock
+from uuid import UUID
+
+from shared.adapters.http_source import ConnectorAccess, HttpSource
+from shared.adapters.postgres.catalogue import Catalogue
+from shared.errors import ConfigurationError
+from shared.secrets import Secrets
+from shared.sync.catalogue import Connector
+
+
+class Connectors:
+    """`sync.detect.Sources` over the catalogue; safe for several threads."""
+
+    def __init__(
+        self, catalogue: Catalogue, secrets: Callable[[], Secrets], allowed_hosts: tuple[str, ...]
+    ) -> None:
+        self._catalogue, self._secrets, self._allowed_hosts = catalogue, secrets, allowed_hosts
+        self._open: dict[UUID, tuple[datetime | None, HttpSource]] = {}
+        self._lock = Lock()
+
+    def source(self, connector_uid: UUID) -> HttpSource:
+        """The connector, ready to be asked; raises ConfigurationError for what it lacks."""
+        return self.open(self._catalogue.connector(connector_uid))
+
+    def open(self, connector: Connector) -> HttpSource:
+        """The same for a connector that was read already."""
+        with self._lock:
+            known = self._open.get(connector.uid)
+            if known is None or known[0] != connector.updated_at:
+                known = (connector.updated_at, self._make(connector))
+                self._open[connector.uid] = known
+        return known[1]
+
+    def _make(self, connector: Connector) -> HttpSource:
+        if connector.kind != "http":
+            raise ConfigurationError(
+                f"connector {connector.name}: kind {connector.kind} is not available yet",
+                hint="use kind http",
+            )
+        name = connector.secret_name or ""
+        return HttpSource(
+            ConnectorAccess(
+                name=connector.name,
+                base_url=connector.base_url,
+                auth_type=connector.auth_type,
+                secret=lambda: self._secrets().get(name),
+                forget_secret=lambda: None if not name else _ignore(self._secrets().reload(name)),
+                allowed_hosts=self._allowed_hosts,
+            )
+        )
+
+
+def _ignore(_: str) -> None:
+    return None

@@ -1,0 +1,62 @@
+"""What detection reads and leaves behind: due entities, slices whose messages were lost, work tables nobody needs."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import msgspec
+from psycopg import sql
+
+from shared.adapters.postgres.database import Database
+from shared.adapters.postgres.slices import Slices
+from shared.sql import query
+from shared.sync.detect import DueEntity
+from shared.sync.model import VersionSpec
+
+
+class Agenda:
+    """Detection's view of the catalogue. `default_interval_s` is for entities that don't say."""
+
+    def __init__(
+        self, database: Database, slices: Slices, *, default_limit: int, default_interval_s: int
+    ) -> None:
+        self._database, self._schema, self._slices = database, database.schema, slices
+        self._default_limit, self._default_interval_s = default_limit, default_interval_s
+
+    def due(self) -> list[DueEntity]:
+        """Entities whose time has come and which have no delta in flight, least recently probed first."""
+        with self._database.connection() as connection:
+            rows = connection.execute(query("entities_due", self._schema)).fetchall()
+        versions = [r["version"] and msgspec.convert(r["version"], VersionSpec) for r in rows]
+        return [
+            DueEntity(**(row | {"version": version})) for row, version in zip(rows, versions, strict=True)
+        ]
+
+    def probed(self, entity_uids: Sequence[UUID]) -> None:
+        """They were looked at: due again after their interval."""
+        if entity_uids:
+            values = {"entities": list(entity_uids), "interval_s": self._default_interval_s}
+            with self._database.connection() as connection:
+                connection.execute(query("entities_probed", self._schema), values)
+
+    def heal(self) -> int:
+        """Re-send lost messages and fill slots that nobody filled; how many messages went into the outbox again."""
+        with self._database.connection() as connection:
+            again = connection.execute(query("resend", self._schema)).fetchall()
+            names = {"default_limit": self._default_limit}
+            waiting = connection.execute(query("connectors_waiting", self._schema), names).fetchall()
+        for row in waiting:
+            with self._database.connection() as connection:
+                self._slices.admit_connector(connection, row["uid"])
+        return len(again)
+
+    def sweep_work_tables(self) -> int:
+        """Drop staging tables and seen-key partitions of runs that ended without dropping them."""
+        with self._database.connection() as connection:
+            stale = connection.execute(
+                query("work_tables_stale", self._schema), {"schema": self._schema}
+            ).fetchall()
+            connection.execute("SELECT set_config('lock_timeout', '5s', true)")
+            for row in stale:
+                table = sql.Identifier(self._schema, row["table_name"])
+                connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
+        return len(stale)

@@ -1,0 +1,53 @@
+"""Reading what runs left behind: rejects and figures. Every read takes the tenants its caller sees."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from shared.adapters.postgres.database import Database
+from shared.sql import query
+
+
+class Overview:
+    """Rejects and figures. `default_interval_s` is the interval of entities that name none."""
+
+    def __init__(self, database: Database, *, default_interval_s: int = 300) -> None:
+        self._database, self._default_interval_s = database, default_interval_s
+
+    def failed_records(
+        self,
+        tenants: frozenset[str] | None,
+        *,
+        uid: UUID | None = None,
+        entity_uid: UUID | None = None,
+        connector_uid: UUID | None = None,
+        status: str | None = None,
+        limit: int = 100,
+        after: tuple[datetime, UUID] | None = None,
+    ) -> list[Mapping[str, Any]]:
+        """Rows of failed_records, newest first, those after the moment and uid of the page before."""
+        at, after_uid = after or (None, None)
+        values = {
+            "tenants": None if tenants is None else sorted(tenants),
+            "uid": uid,
+            "entity_uid": entity_uid,
+            "connector_uid": connector_uid,
+            "status": status,
+            "limit": limit,
+            "after_at": at,
+            "after_uid": after_uid,
+        }
+        with self._database.connection() as connection:
+            return list(connection.execute(query("catalogue_failed_records", self._database.schema), values))
+
+    def stats(self, tenants: frozenset[str] | None) -> Mapping[str, Any]:
+        """entities, fresh, stale, runs (by status), rows (by outcome), open_rejects."""
+        values = {
+            "tenants": None if tenants is None else sorted(tenants),
+            "default_interval_s": self._default_interval_s,
+        }
+        with self._database.connection() as connection:
+            row = connection.execute(query("catalogue_stats", self._database.schema), values).fetchone()
+        assert row is not None  # an aggregate without GROUP BY always gives one row
+        return row

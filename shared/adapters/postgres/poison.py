@@ -1,0 +1,60 @@
+"""Dead messages: kept as evidence, and their slices queued again or failed, visibly."""
+
+from psycopg import errors as pg
+
+from shared.adapters.postgres.database import Database
+from shared.adapters.postgres.slices import Slices
+from shared.errors import MessageError, PermanentError
+from shared.messages import parse_slice_message
+from shared.sql import query
+
+_KEPT_BYTES = 4096
+
+
+class PoisonedError(PermanentError):
+    """A slice's message was delivered until the queue gave up on it."""
+
+    code = "poisoned"
+
+
+def handle_poison(database: Database, slices: Slices, queue: str, message_id: str, body: bytes) -> str:
+    """Record the message and decide about its slice; how it came out. Handling one twice does nothing more."""
+    try:
+        message = parse_slice_message(body)
+    except MessageError as error:
+        _record(database, queue, message_id, body, error.code, None, None)
+        return error.code
+    evidence = PoisonedError(
+        f"the message of slice {message.slice} was delivered until the queue gave up; its worker died each time",
+        hint="look for kills and timeouts in the host's log around the run's time, then sync again",
+    )
+    if not _record(database, queue, message_id, body, "taken", message.run_uid, message.slice):
+        return "recorded before"
+    return slices.poisoned(message.run_uid, message.slice, evidence)
+
+
+def _record(
+    database: Database,
+    queue: str,
+    message_id: str,
+    body: bytes,
+    outcome: str,
+    run_uid: object,
+    slice_: int | None,
+) -> bool:
+    # Bytes of strangers: escaped, so that any of them fits a text column.
+    text = body[:_KEPT_BYTES].decode("ascii", "backslashreplace").replace("\x00", "\\x00")
+    row = {
+        "queue": queue,
+        "message": message_id,
+        "body": text,
+        "outcome": outcome,
+        "run": run_uid,
+        "slice": slice_,
+    }
+    try:
+        with database.bare_connection() as connection:
+            connection.execute(query("poison_insert", database.schema), row)
+    except pg.UniqueViolation:
+        return False
+    return True

@@ -1,0 +1,353 @@
+"""Routes of entities: the tables that are synced."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from shared.adapters.descriptions import offered, sampled
+from shared.adapters.postgres.catalogue import EntityView
+from shared.adapters.tokens import Caller
+from shared.api.access import Admin, Operator, Reader, Services
+from shared.api.bodies import EntityBody, MappingBody, SyncBody
+from shared.api.connectors import unknown_slug
+from shared.api.paging import Cursor, Limit, Page, cut, uid_cursor
+from shared.api.ports import ApiServices
+from shared.api.runs import RunOut, StartedOut, check_active, run_page, start
+from shared.errors import ConflictError, InvalidError
+from shared.sync import rowversion, types
+from shared.sync.catalogue import (
+    ApiDescription,
+    Catalogued,
+    Change,
+    Connector,
+    DescribedColumn,
+    FieldMapping,
+)
+from shared.sync.choices import EntityChoice, amend, create
+from shared.sync.model import Expression, Rules, VersionSpec
+from shared.sync.rules import RulesError, dump_rules, parse_rules
+
+router = APIRouter(prefix="/api/v1/entities", tags=["entities"])
+
+
+class ColumnOut(BaseModel):
+    """A column as the source last described it; `target_column` is null where it is not mapped."""
+
+    name: str
+    data_type: str
+    output_alias: str | None
+    is_nullable: bool
+    is_business_key: bool
+    format: dict[str, Any] | None
+    target_column: str | None
+
+
+class ExpressionOut(BaseModel):
+    """A mapping expression."""
+
+    op: str
+    args: list[str]
+
+
+class MappingOut(BaseModel):
+    """How one target column is made, every rule written out; `set_by` is discovery or person."""
+
+    source: str
+    target: str
+    type: str
+    rules: dict[str, Any]
+    expression: ExpressionOut | None
+    set_by: str
+
+
+class EntityOut(BaseModel):
+    """An entity as answered."""
+
+    uid: UUID
+    connector_uid: UUID
+    slug: str
+    api_name: str
+    description: str | None
+    delta_strategy: str
+    business_keys: list[str]
+    target_schema: str
+    target_table: str
+    destination_uid: UUID | None = None
+    columns: list[ColumnOut]
+    field_mappings: list[MappingOut]
+    parents: list[dict[str, Any]] = []
+    parameters: dict[str, str]
+    engine: str = "functions"
+    contract: str = "evolve"
+    reject_threshold_percent: float | None = None
+    history: bool = False
+    verify_interval_seconds: int | None = None
+    adaptive: bool = False
+    sync_enabled: bool
+    sync_interval_seconds: int | None
+    overlap: int
+    page_size: int | None
+    delete_guard_percent: float
+    delete_after_missing: int
+    key_sweep_interval_seconds: int
+    last_sync_at: datetime | None
+    last_sync_status: str | None
+    last_rowversion: str | None
+    warnings: list[str]
+    created_at: datetime | None
+    updated_at: datetime | None
+
+
+@router.get("")
+def list_entities(
+    *,
+    caller: Reader,
+    services: Services,
+    connector_uid: UUID | None = None,
+    status: str | None = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[EntityOut]:
+    """The caller's entities, in order of creation; `status` is that of the last sync."""
+    found = services.catalogue.entities(
+        caller.tenants, connector_uid=connector_uid, status=status, limit=limit + 1, after=uid_cursor(cursor)
+    )
+    items, more = cut(found, limit)
+    last = str(items[-1].catalogued.entity.uid) if more else None
+    return Page(items=[_out(view) for view in items], next_cursor=last)
+
+
+@router.post("", status_code=201)
+def create_entity(body: EntityBody, caller: Admin, services: Services) -> EntityOut:
+    """Create an entity by hand; without `columns` the connector is asked to describe the slug."""
+    connector = _connector(body, caller, services)
+    described = _description(body, connector, services)
+    choice = _choice(body)
+    uid = services.new_uid()
+
+    def decide(existing: Catalogued | None, taken: Sequence[str]) -> Change:
+        if existing is not None:
+            raise ConflictError(
+                f"entity {body.slug!r}: the connector has one already",
+                hint=f"PUT /api/v1/entities/{existing.entity.uid}",
+            )
+        return create(described, choice, connector, uid=uid, taken_tables=taken)
+
+    return _change(services, body, decide, caller=caller, action="entity.create", revive=True)
+
+
+@router.get("/{uid}")
+def get_entity(uid: UUID, caller: Reader, services: Services) -> EntityOut:
+    """One entity."""
+    return _out(services.catalogue.entity(uid, caller.tenants))
+
+
+@router.put("/{uid}")
+def put_entity(uid: UUID, body: EntityBody, caller: Admin, services: Services) -> EntityOut:
+    """Replace an entity: what is left out goes back to its default; columns and mappings left out stay."""
+    stored = services.catalogue.entity(uid, caller.tenants).catalogued.entity
+    fixed = {"connector_uid": stored.connector_uid, "slug": stored.slug}
+    wrong = [(name, "cannot be changed") for name, value in fixed.items() if getattr(body, name) != value]
+    if wrong:
+        raise InvalidError(
+            f"entity {stored.slug}: {wrong[0][0]} cannot be changed", wrong, hint="create another entity"
+        )
+    choice = _choice(body)
+
+    def decide(existing: Catalogued | None, _taken: Sequence[str]) -> Change:
+        if existing is None or existing.entity.uid != uid:
+            raise ConflictError(
+                f"entity {stored.slug}: was deleted meanwhile", hint="list the entities again"
+            )
+        return amend(existing, choice)
+
+    return _change(services, body, decide, caller=caller, action="entity.change")
+
+
+@router.delete("/{uid}", status_code=204)
+def delete_entity(uid: UUID, caller: Admin, services: Services) -> None:
+    """Stop syncing a table and forget the entity; the target table and its rows stay."""
+    services.catalogue.entity(uid, caller.tenants)
+    services.catalogue.delete_entity(uid, caller.subject)
+
+
+@router.post("/{uid}/sync", status_code=202)
+def sync_entity(uid: UUID, caller: Operator, services: Services, body: SyncBody | None = None) -> StartedOut:
+    """Sync now; 409 while a run is in flight."""
+    check_active(services, services.catalogue.entity(uid, caller.tenants))
+    return start(services, uid, caller, "delta", body or SyncBody())
+
+
+@router.post("/{uid}/full-refresh", status_code=202)
+def full_refresh_entity(
+    uid: UUID, caller: Operator, services: Services, body: SyncBody | None = None
+) -> StartedOut:
+    """Read the whole table again under a new generation; what runs is ended."""
+    check_active(services, services.catalogue.entity(uid, caller.tenants))
+    return start(services, uid, caller, "refresh", body or SyncBody())
+
+
+@router.get("/{uid}/runs")
+def list_entity_runs(
+    *,
+    uid: UUID,
+    caller: Reader,
+    services: Services,
+    status: str | None = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[RunOut]:
+    """The entity's runs, newest first."""
+    services.catalogue.entity(uid, caller.tenants)
+    return run_page(services, caller, entity_uid=uid, status=status, limit=limit, cursor=cursor)
+
+
+def _change(
+    services: ApiServices,
+    body: EntityBody,
+    decide: Callable[[Catalogued | None, Sequence[str]], Change],
+    *,
+    caller: Caller,
+    action: str,
+    revive: bool = False,
+) -> EntityOut:
+    after = services.catalogue.change_entity(
+        body.connector_uid, body.slug, decide, actor=caller.subject, action=action, revive=revive
+    )
+    if after is None:
+        raise ConflictError(f"entity {body.slug!r}: was deleted meanwhile", hint="list the entities again")
+    return _out(services.catalogue.entity(after.entity.uid, caller.tenants))
+
+
+def _connector(body: EntityBody, caller: Caller, services: ApiServices) -> Connector:
+    found = services.catalogue.connectors(caller.tenants, uid=body.connector_uid, limit=1)
+    if not found:
+        detail = f"connector {body.connector_uid} is unknown"
+        raise InvalidError(
+            detail, [("connector_uid", detail)], hint="GET /api/v1/connectors lists what there is"
+        )
+    return found[0]
+
+
+def _description(body: EntityBody, connector: Connector, services: ApiServices) -> ApiDescription:
+    if body.columns is not None:
+        return ApiDescription(slug=body.slug, name=body.api_name or body.slug, columns=_columns(body) or ())
+    source = services.open_source(connector)
+    by_slug = {one.slug: one for one in offered(source)}
+    if body.slug not in by_slug:
+        raise unknown_slug(connector, body.slug, by_slug)
+    return sampled(source, [by_slug[body.slug]])[0]
+
+
+def _choice(body: EntityBody) -> EntityChoice:
+    return EntityChoice(
+        api_name=body.api_name,
+        delta_strategy=body.delta_strategy,
+        business_keys=None if body.business_keys is None else tuple(body.business_keys),
+        target_schema=body.target_schema,
+        target_table=body.target_table,
+        columns=_columns(body),
+        mappings=_mappings(body),
+        parameters=body.parameters,
+        sync_enabled=body.sync_enabled,
+        sync_interval_seconds=body.sync_interval_seconds,
+        overlap=body.overlap,
+        page_size=body.page_size,
+        delete_guard_percent=body.delete_guard_percent,
+        delete_after_missing=body.delete_after_missing,
+        key_sweep_interval_seconds=body.key_sweep_interval_seconds,
+    )
+
+
+def _columns(body: EntityBody) -> tuple[DescribedColumn, ...] | None:
+    if body.columns is None:
+        return None
+    return tuple(DescribedColumn(**column.model_dump()) for column in body.columns)
+
+
+def _mappings(body: EntityBody) -> tuple[FieldMapping, ...] | None:
+    """The mappings sent; raises InvalidError naming every field that is wrong."""
+    if body.field_mappings is None:
+        return None
+    problems: list[tuple[str, str]] = []
+    mappings = [_mapping(i, mapping, problems) for i, mapping in enumerate(body.field_mappings)]
+    if problems:
+        what = "; ".join(f"{field} {detail}" for field, detail in problems)
+        raise InvalidError(
+            f"field_mappings: {what}", problems, hint="correct the fields named and send it again"
+        )
+    return tuple(mappings)
+
+
+def _mapping(position: int, body: MappingBody, problems: list[tuple[str, str]]) -> FieldMapping:
+    place = f"field_mappings[{position}]"
+    column_type, warning = types.column_type(body.type, "postgres")
+    if warning:
+        problems.append((f"{place}.type", "is not a type of PostgreSQL's that a target column can have"))
+    rules = Rules()
+    try:
+        rules = parse_rules(body.rules)
+    except RulesError as error:
+        problems += [(f"{place}.rules.{field}", detail) for field, detail in error.problems]
+    expression = (
+        None if body.expression is None else Expression(body.expression.op, tuple(body.expression.args))
+    )
+    return FieldMapping(position, body.source, body.target, column_type, rules, expression, "person")
+
+
+def _out(view: EntityView) -> EntityOut:
+    entity = view.catalogued.entity
+    same = {name: getattr(entity, name) for name in EntityOut.model_fields if hasattr(entity, name)}
+    return EntityOut(
+        **same
+        | {
+            "business_keys": list(entity.business_keys),
+            "warnings": list(entity.warnings),
+            "columns": _columns_out(view.catalogued),
+            "field_mappings": [_mapping_out(mapping) for mapping in view.catalogued.mappings],
+            "last_sync_at": view.last_sync_at,
+            "last_sync_status": view.last_sync_status,
+            "last_rowversion": _readable(view.watermark, entity.version),
+        }
+    )
+
+
+def _columns_out(catalogued: Catalogued) -> list[ColumnOut]:
+    targets = {m.source: m.target for m in reversed(catalogued.mappings)}
+    return [
+        ColumnOut(
+            name=column.name,
+            data_type=column.data_type,
+            output_alias=column.output_alias,
+            is_nullable=column.is_nullable,
+            is_business_key=column.member in catalogued.entity.business_keys,
+            format=None if column.format is None else dict(column.format),
+            target_column=targets.get(column.member),
+        )
+        for column in catalogued.entity.columns
+    ]
+
+
+def _mapping_out(mapping: FieldMapping) -> MappingOut:
+    expression = mapping.expression
+    return MappingOut(
+        source=mapping.source,
+        target=mapping.target,
+        type=types.sql_type(mapping.type),
+        rules=dump_rules(mapping.rules),
+        expression=None
+        if expression is None
+        else ExpressionOut(op=expression.op, args=list(expression.args)),
+        set_by=mapping.set_by,
+    )
+
+
+def _readable(watermark: str | None, version: VersionSpec | None) -> str | None:
+    """The watermark as the source would spell it; as stored where the entity's kind of version went away."""
+    if watermark is None or version is None:
+        return watermark
+    return rowversion.decode_one(watermark, version)

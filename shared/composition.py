@@ -1,0 +1,297 @@
+"""The only place that builds objects: settings in, the application out, each part made when it is first needed."""
+
+import os
+import secrets as entropy
+import time
+from datetime import UTC, datetime
+from functools import cache, cached_property
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from shared.adapters.postgres.database import Database, Server
+from shared.errors import ConfigurationError
+from shared.messages import SliceMessage, parse_slice_message
+from shared.settings import Settings, load_settings
+from shared.sync.guards import Guards
+from shared.telemetry import configure_logging, log
+
+if TYPE_CHECKING:
+    import polars as pl
+    from fastapi import FastAPI
+
+    from shared.adapters.connectors import Connectors
+    from shared.adapters.execution_log import TableLog
+    from shared.adapters.postgres.agenda import Agenda
+    from shared.adapters.postgres.catalogue import Catalogue
+    from shared.adapters.postgres.runs import Runs
+    from shared.adapters.postgres.slices import Slices
+    from shared.adapters.storage_queue import StorageQueue
+    from shared.adapters.tokens import TokenVerifier
+    from shared.secrets import Secrets, SecretStore
+    from shared.sync.deliver import Deliveries
+    from shared.sync.tick import Tick
+
+LEASE_S = 660  # above host.json's functionTimeout of ten minutes
+DETECTION_BUDGET_S = 60.0
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Aware, UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds, never going back."""
+        return time.monotonic()
+
+
+class App:
+    """The application. Triggers call its methods; everything behind them is injected."""
+
+    def __init__(self, settings: Settings, guards: Guards | None = None) -> None:
+        self.settings, self.guards, self.clock = settings, guards or Guards(), SystemClock()
+        configure_logging(settings.log_level, settings.log_format)
+        if settings.migrate_on_start:
+            self.migrate()
+
+    def detect_changes(self) -> None:
+        """One tick: ask what is due, create runs, send messages."""
+        self.tick().run()
+        self.beat("detect_changes")
+
+    def sync_table(self, body: bytes, message_id: str, dequeue_count: int) -> None:
+        """Work on the slice that a message names; raises MessageError for a message that is none of ours."""
+        message = parse_slice_message(body)
+        self.deliveries.deliver(message.run_uid, message.slice, message_id, dequeue_count)
+
+    def handle_poison(self, body: bytes, message_id: str) -> None:
+        """A dead message becomes a visible failure, or a later attempt."""
+        from shared.adapters.postgres.poison import handle_poison
+
+        outcome = handle_poison(self.database, self.slices, self.settings.sync_queue_name, message_id, body)
+        log("poison_handled", level=30, message_id=message_id, outcome=outcome)
+        self.deliveries.flush()
+
+    def migrate(self) -> tuple[str, ...]:
+        """Apply missing migrations; their names."""
+        from shared.adapters.postgres.migrations import migrate
+
+        return migrate(self.database)
+
+    def beat(self, function: str) -> None:
+        """Leave a heartbeat; storage trouble is no trouble of ours."""
+        self.table_log.beat(function, self.clock.now())
+
+    def close(self) -> None:
+        """Give connections back."""
+        self.database.close()
+
+    @cached_property
+    def database(self) -> Database:
+        """Metadata and targets."""
+        s = self.settings
+        password = s.postgres_password.get_secret_value() if s.postgres_password else None
+        if s.postgres_auth == "entra":
+            raise ConfigurationError(
+                "POSTGRES_AUTH: entra is not available yet",
+                hint="set POSTGRES_AUTH=password and POSTGRES_PASSWORD",
+            )
+        server = Server(s.postgres_host, s.postgres_port, s.postgres_db, s.postgres_user, lambda: password, s.sslmode, s.postgres_sslrootcert)  # fmt: skip
+        return Database(server, s.postgres_schema, pool_max=max(2, s.postgres_pool_max))
+
+    @cached_property
+    def slices(self) -> "Slices":
+        """The life of slices."""
+        from shared.adapters.postgres.slices import Retry, Slices
+
+        s = self.settings
+        retry = Retry(s.max_retries, s.retry_delay_seconds, s.max_retry_delay_seconds)
+        return Slices(self.database, lease_s=LEASE_S, default_limit=s.sync_max_concurrent, retry=retry)
+
+    @cached_property
+    def catalogue(self) -> "Catalogue":
+        """Connectors and entities."""
+        from shared.adapters.postgres.catalogue import Catalogue
+
+        return Catalogue(self.database, new_uid)
+
+    @cached_property
+    def runs(self) -> "Runs":
+        """Runs and their frozen configurations."""
+        from shared.adapters.postgres.freezing import Freezing
+        from shared.adapters.postgres.runs import Runs
+        from shared.sync.catalogue import Defaults
+
+        s = self.settings
+        freeze = Freezing(self.catalogue, Defaults(s.default_page_size, s.max_page_size))
+        return Runs(self.database, self.slices, freeze, default_limit=s.sync_max_concurrent, uuid7=new_uid)
+
+    @cached_property
+    def connectors(self) -> "Connectors":
+        """Registered connectors as sources."""
+        from shared.adapters.connectors import Connectors
+
+        return Connectors(self.catalogue, lambda: self.secrets, self.settings.allowed_connector_hosts)
+
+    @cached_property
+    def secrets(self) -> "Secrets":
+        """Secret values by name: from Key Vault, or locally from the environment."""
+        from shared.secrets import EnvironmentSecrets
+
+        return self.vault or EnvironmentSecrets(os.environ, [name.upper() for name in Settings.model_fields])
+
+    @cached_property
+    def vault(self) -> "SecretStore | None":
+        """Key Vault, where one is set."""
+        from shared.secrets import AzureKeyVault, CachedVault
+
+        url = self.settings.key_vault_url
+        return CachedVault(AzureKeyVault(url, os.environ.get("AZURE_CLIENT_ID"))) if url else None
+
+    @cached_property
+    def queue(self) -> "StorageQueue":
+        """The queue of slices."""
+        from shared.adapters.storage_queue import StorageQueue
+
+        account, credential = self._storage(self.settings.storage_queue_uri)
+        return StorageQueue(account, self.settings.sync_queue_name, credential)
+
+    @cached_property
+    def table_log(self) -> "TableLog":
+        """Copies in Table Storage."""
+        from shared.adapters.execution_log import TableLog
+
+        return TableLog(*self._storage(self.settings.storage_table_uri))
+
+    def _storage(self, uri: str | None) -> tuple[str, Any]:
+        if self.settings.storage:
+            return self.settings.storage, None
+        if not uri:
+            raise ConfigurationError("AzureWebJobsStorage: not set", hint="see local.settings.json.example")
+        from azure.identity import DefaultAzureCredential
+
+        return uri, DefaultAzureCredential(managed_identity_client_id=self.settings.storage_client_id)
+
+    @cached_property
+    def agenda(self) -> "Agenda":
+        """What is due."""
+        from shared.adapters.postgres.agenda import Agenda
+
+        s = self.settings
+        return Agenda(self.database, self.slices, default_limit=s.sync_max_concurrent, default_interval_s=s.default_sync_interval_seconds)  # fmt: skip
+
+    def tick(self) -> "Tick":
+        """One tick of detection."""
+        from shared.sync.detect import Detector
+        from shared.sync.tick import Tick
+
+        def detector() -> Detector:
+            concurrency = self.settings.detect_concurrency
+            return Detector(self.connectors, self.clock, concurrency=concurrency, budget_s=DETECTION_BUDGET_S)
+
+        return Tick(self.agenda, self.runs, detector, self.send_outbox, log)
+
+    @cached_property
+    def deliveries(self) -> "Deliveries":
+        """What messages lead to."""
+        from shared.adapters.postgres.finished import copy_finished
+        from shared.adapters.postgres.target import PostgresTarget
+        from shared.sync.deliver import Deliveries
+        from shared.sync.run import SliceRunner
+
+        s = self.settings
+        runner = SliceRunner(
+            target=PostgresTarget(self.database, lease_s=LEASE_S, uuid7=new_uids),
+            ledger=self.slices,
+            guards=self.guards,
+            clock=self.clock,
+            budget_s=s.slice_budget_seconds,
+            full_max_rows=s.full_max_rows,
+            tell=log,
+        )
+        copy = lambda: _nothing(copy_finished(self.database, self.table_log.write))  # noqa: E731
+        return Deliveries(self.slices, runner, self.connectors, self.send_outbox, self._send_later, copy, log)
+
+    def send_outbox(self) -> int:
+        """Send what transactions left in the outbox; raises QueueUnavailableError."""
+        from shared.adapters.postgres.outbox import send_outbox
+
+        return send_outbox(self.database, self.queue.send)
+
+    def _send_later(self, run_uid: UUID, slice_: int, delay_s: int) -> None:
+        self.queue.send(SliceMessage(run_uid, slice_).to_json(), delay_s)
+
+    @cached_property
+    def http(self) -> "FastAPI":
+        """The management API, imported on the first request."""
+        from shared.adapters.postgres.catalogue import DiscoveryService
+        from shared.adapters.postgres.overview import Overview
+        from shared.api.app import create_app
+        from shared.api.ports import ApiServices
+
+        s = self.settings
+        return create_app(ApiServices(
+            tokens=self._tokens(), catalogue=self.catalogue, discovery=DiscoveryService(self.catalogue, new_uid),
+            runs=self.runs, overview=Overview(self.database), open_source=self.connectors.open,
+            send_outbox=self.send_outbox, migrate=self.migrate, database_ok=self._database_ok, new_uid=new_uid,
+            clock=time.monotonic, connector_hosts=s.allowed_connector_hosts, secrets=self.vault,
+            rate_limit_per_minute=s.rate_limit_per_minute,
+            cors_origins=tuple(o.strip() for o in s.cors_origins.split(",") if o.strip()),
+        ))  # fmt: skip
+
+    def _database_ok(self) -> None:
+        with self.database.connection() as connection:
+            connection.execute("SELECT 1")
+
+    def _tokens(self) -> "TokenVerifier":
+        from shared.adapters import tokens
+
+        s = self.settings
+        if s.auth_mode == "local":
+            if s.local_token_secret is None:
+                raise ConfigurationError(
+                    "LOCAL_TOKEN_SECRET: not set", hint="make up makes one; or set your own"
+                )
+            return tokens.LocalTokens(s.local_token_secret.get_secret_value(), os.environ)
+        if not s.entra_tenant_id or not s.entra_audience:
+            raise ConfigurationError(
+                "ENTRA_TENANT_ID, ENTRA_AUDIENCE: not set", hint="both are needed while AUTH_MODE is entra"
+            )
+        keys = tokens.SigningKeys(tokens.json_fetcher(tokens.entra_keys_url(s.entra_tenant_id)))
+        return tokens.EntraTokens(
+            keys, issuer=tokens.entra_issuer(s.entra_tenant_id), audience=s.entra_audience
+        )
+
+
+def _nothing(_: object) -> None:
+    return None
+
+
+def new_uids(count: int) -> "pl.Series":
+    """Time-ordered row ids."""
+    from shared.adapters.postgres.target import uuid7_series
+
+    return uuid7_series(count, entropy=entropy.token_bytes)
+
+
+def new_uid() -> UUID:
+    """One time-ordered id (UUID version 7)."""
+    value = (time.time_ns() // 1_000_000) << 80 | entropy.randbits(76)
+    return UUID(int=value & ~(0xF000 << 64) & ~(0xC000 << 48) | 0x7000 << 64 | 0x8000 << 48)
+
+
+_lock = Lock()
+
+
+def services() -> App:
+    """The application of this process, built on the first call."""
+    with _lock:
+        return _app()
+
+
+@cache
+def _app() -> App:
+    return App(load_settings())

@@ -1,0 +1,15 @@
+-- A sweep is due by its own interval; an interval of zero means "with every delta".
+SELECT e.uid AS entity_uid, e.connector_uid, e.slug, e.delta_strategy AS strategy, e.version, t.watermark, e.overlap,
+       e.parameters, t.probe AS last_probe,
+       e.delta_strategy = 'rowversion' AND t.last_sync_at IS NOT NULL AND e.key_sweep_interval_seconds > 0
+           AND coalesce(t.last_sweep_at + make_interval(secs => e.key_sweep_interval_seconds) <= clock_timestamp(), true)
+           AS sweep_due,
+       e.delta_strategy = 'rowversion' AND t.last_sync_at IS NOT NULL AND e.key_sweep_interval_seconds = 0
+           AS sweep_with_every_delta
+FROM {schema}.entities e
+JOIN {schema}.connectors c ON c.uid = e.connector_uid
+JOIN {schema}.erp_sync_state t ON t.entity_uid = e.uid
+WHERE e.sync_enabled AND NOT e.is_deleted AND c.is_active AND t.due_at <= clock_timestamp()
+  AND NOT EXISTS (SELECT 1 FROM {schema}.sync_runs r
+                  WHERE r.entity_uid = e.uid AND r.lane = 'delta' AND r.status IN ('queued', 'running'))
+ORDER BY t.last_probed_at NULLS FIRST, e.uid

@@ -1,0 +1,2 @@
+INSERT INTO {schema}.poison_messages (queue, message_id, body, run_uid, slice, outcome)
+VALUES (%(queue)s, %(message)s, %(body)s, %(run)s, %(slice)s, %(outcome)s)

@@ -1,0 +1,59 @@
+"""What one queue message leads to: a claimed slice's work, a later message, or nothing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from shared.errors import AppError, QueueUnavailableError
+from shared.sync.claims import ClaimAnswer, Ignore, Wait
+from shared.sync.detect import Sources
+from shared.sync.run import SliceRunner, Told
+
+
+class Claims(Protocol):
+    """How a delivery gets hold of its slice."""
+
+    def admit(self, run_uid: UUID) -> None:
+        """Fill the free slots of the run's connector."""
+
+    def claim(self, run_uid: UUID, slice_: int, message_id: str, dequeue_count: int) -> ClaimAnswer:
+        """The claim, a delay, or why the message is none of our business."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deliveries:
+    """Carries messages to slices. `send_outbox` sends what ended transactions left; `send_later` one message."""
+
+    claims: Claims
+    runner: SliceRunner
+    sources: Sources
+    send_outbox: Callable[[], int]
+    send_later: Callable[[UUID, int, int], None]
+    copy_finished: Callable[[], None]
+    tell: Told
+
+    def deliver(self, run_uid: UUID, slice_: int, message_id: str, dequeue_count: int) -> None:
+        """Work on the slice if it is ours to claim. Whatever this loses, the next tick finds again."""
+        self.claims.admit(run_uid)
+        answer = self.claims.claim(run_uid, slice_, message_id, dequeue_count)
+        if isinstance(answer, Wait):
+            self.send_later(run_uid, slice_, answer.delay_s)
+            return
+        if isinstance(answer, Ignore):
+            self.tell("message_ignored", run=str(run_uid), slice=slice_, reason=answer.reason)
+        else:
+            connector = self.sources
+            self.runner.run(answer, lambda: connector.source(answer.connector_uid))
+        self.flush()
+
+    def flush(self) -> None:
+        """Send the outbox and copy finished runs; neither may fail the work that is already committed."""
+        try:
+            self.send_outbox()
+        except QueueUnavailableError as error:
+            self.tell("outbox_waits", code=error.code)
+        try:
+            self.copy_finished()
+        except AppError as error:
+            self.tell("copy_waits", code=error.code)

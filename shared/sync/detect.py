@@ -1,0 +1,124 @@
+"""Detection: which tables changed. Cheap probes, twenty at a time, and one connector's trouble stays its own."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import zip_longest
+from threading import Lock
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+from shared.errors import AppError
+from shared.sync.fetch import Probe, Source
+from shared.sync.model import Strategy, VersionSpec
+from shared.sync.ports import Clock
+from shared.sync.rowversion import encode_one, lower_bound
+
+FAILURES_BEFORE_LEAVING = 3
+
+
+@dataclass(frozen=True, slots=True)
+class DueEntity:
+    """An entity whose time has come. `last_probe` was taken before its last proven run's first page."""
+
+    entity_uid: UUID
+    connector_uid: UUID
+    slug: str
+    strategy: Strategy
+    version: VersionSpec | None
+    watermark: str | None
+    overlap: int
+    parameters: Mapping[str, str]
+    last_probe: Mapping[str, Any] | None
+    sweep_due: bool
+    sweep_with_every_delta: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """What one look at one entity said."""
+
+    entity: DueEntity
+    outcome: Literal["changed", "unchanged", "failed", "left"]
+    error: AppError | None = None
+
+
+class Sources(Protocol):
+    """Connectors by uid; building one may fail like probing it."""
+
+    def source(self, connector_uid: UUID) -> Source:
+        """The connector, ready to be asked."""
+
+
+def question(entity: DueEntity) -> str | None:
+    """The lower bound that a fetch of this entity would ask with."""
+    if entity.strategy != "rowversion" or entity.version is None:
+        return None
+    return lower_bound(entity.watermark, entity.overlap, entity.version)
+
+
+def is_changed(entity: DueEntity, probe: Probe | None, lower: str | None) -> bool:
+    """Whether a fetch could find anything: always, unless the probe rules it out."""
+    if probe is None or probe.count is None or entity.last_probe is None:
+        return True
+    if entity.watermark is not None and entity.version is not None and probe.max_rowversion is not None:
+        encoded = encode_one(probe.max_rowversion, entity.version)
+        if encoded is None or encoded > entity.watermark:
+            return True
+    pair = (entity.last_probe.get("max_rowversion"), entity.last_probe.get("count"))
+    if entity.last_probe.get("lower") == lower:
+        return pair != (probe.max_rowversion, probe.count)
+    return entity.watermark is None
+
+
+def in_turn(due: Sequence[DueEntity]) -> list[DueEntity]:
+    """The same entities with connectors taking turns, so that a large one does not starve the rest."""
+    queues: dict[UUID, list[DueEntity]] = defaultdict(list)
+    for entity in due:
+        queues[entity.connector_uid].append(entity)
+    rounds = zip_longest(*queues.values())
+    return [entity for turn in rounds for entity in turn if entity is not None]
+
+
+class Detector:
+    """One tick's probes. `concurrency` probes at once, none started after `budget_s`."""
+
+    def __init__(self, sources: Sources, clock: Clock, *, concurrency: int, budget_s: float) -> None:
+        self._sources, self._clock = sources, clock
+        self._concurrency, self._deadline = concurrency, clock.monotonic() + budget_s
+        self._failures: dict[UUID, int] = defaultdict(int)
+        self._lock = Lock()
+
+    def look(self, due: Sequence[DueEntity], report: Callable[[Detected], None]) -> None:
+        """Probe every due entity and report each result as it comes, from this thread."""
+        with ThreadPoolExecutor(self._concurrency, thread_name_prefix="probe") as pool:
+            futures = [pool.submit(self._probe, entity) for entity in in_turn(due)]
+            for detected in _results(futures):
+                report(detected)
+
+    def _probe(self, entity: DueEntity) -> Detected:
+        if self._clock.monotonic() >= self._deadline or self._left(entity.connector_uid):
+            return Detected(entity, "left")
+        try:
+            lower = question(entity)
+            probe = self._sources.source(entity.connector_uid).probe(entity.slug, lower, entity.parameters)
+        except AppError as error:
+            self._failed(entity.connector_uid)
+            return Detected(entity, "failed", error)
+        with self._lock:
+            self._failures[entity.connector_uid] = 0
+        return Detected(entity, "changed" if is_changed(entity, probe, lower) else "unchanged")
+
+    def _left(self, connector_uid: UUID) -> bool:
+        with self._lock:
+            return self._failures[connector_uid] >= FAILURES_BEFORE_LEAVING
+
+    def _failed(self, connector_uid: UUID) -> None:
+        with self._lock:
+            self._failures[connector_uid] += 1
+
+
+def _results(futures: Sequence["Future[Detected]"]) -> Iterable[Detected]:
+    for future in futures:
+        yield future.result()

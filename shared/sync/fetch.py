@@ -1,0 +1,458 @@
+"""Fetch, first half: which page to ask for next, when the walk is over, and whether it is proven complete.
+
+In: what each page said (PageFacts). Out: a new Walk, which is the slice's cursor between deliveries and
+survives as JSON. Nothing here talks to a source: adapters implement Source, the run joins the two. A walk
+that may have missed a row is never proven; what such a walk cannot do is said in SPEC section 3, 'Paging and
+proof'.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol
+
+import msgspec
+import polars as pl
+import xxhash
+
+from shared.errors import SourceProtocolError
+from shared.sync.decode import DecodedPage, Envelope
+from shared.sync.model import RunConfig, VersionSpec
+from shared.sync.rowversion import encode_one
+
+MAX_PAGES = 1_000_000
+MAX_WALKS = 3
+RECENT = 64  # marks of pages kept to see a repetition; longer cycles meet the anchor
+Mode = Literal["unknown", "cursor", "page", "blind"]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiColumn:
+    """A column as the connector describes it; `format` holds its column rules as sent."""
+
+    name: str
+    data_type: str
+    output_alias: str | None = None
+    is_nullable: bool = True
+    is_business_key: bool = False
+    format: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiParent:
+    """`columns` of this table refer to `parent_columns` of the table `slug`."""
+
+    columns: tuple[str, ...]
+    slug: str
+    parent_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiDescription:
+    """One table as the connector describes it; None where it says nothing."""
+
+    slug: str
+    name: str
+    description: str
+    business_key_columns: tuple[str, ...]
+    delta_strategy: Literal["full", "rowversion", "hash"]
+    columns: tuple[ApiColumn, ...]
+    rowversion: VersionSpec | None = None
+    parents: tuple[ApiParent, ...] = ()
+    pagination: Literal["keyset", "page"] | None = None
+    page_size_max: int | None = None
+    dialect: Literal["oracle", "sqlserver", "postgres", "ansi"] = "oracle"
+    ordered_by_rowversion: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The source's answer to "what changed?"; `max_rowversion` as the source spells it."""
+
+    changed: bool
+    max_rowversion: str | None = None
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """One page to ask for: by `cursor` where there is one, else by `page` number from 1."""
+
+    slug: str
+    page_size: int
+    page: int | None = None
+    cursor: str | None = None
+    rowversion_gt: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    fields: Literal["keys"] | None = None
+
+
+class Source(Protocol):
+    """What a connector can do. Raises the Source... errors of shared.errors and nothing else."""
+
+    def check(self) -> None:
+        """Returns when the connector answers and takes the credentials."""
+
+    def list_apis(self) -> Sequence[ApiDescription]:
+        """The tables it offers."""
+
+    def probe(self, slug: str, rowversion_gt: str | None, parameters: Mapping[str, str]) -> Probe | None:
+        """What changed above `rowversion_gt`; None when the source has no cheap answer."""
+
+    def fetch_page(self, request: PageRequest) -> bytes:
+        """The body of one page, decompressed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageFacts:
+    """What one page adds to a walk.
+
+    `received` counts all its rows; `keys` and `key_sum` only rows at or below the bound (all rows where there
+    is none). Versions are encoded: the page's least, the greatest at or below the bound and the one before
+    it.
+    """
+
+    envelope: Envelope
+    received: int
+    digest: int
+    keys: int
+    key_sum: int
+    least: str | None = None
+    greatest: str | None = None
+    second: str | None = None
+    in_order: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """Where a walk over a table's pages stands. JSON-serialisable; a new one comes from each step.
+
+    `bound` is an encoded version fixed before the first page (None: no bound). `attempt` counts the walks of
+    this run: proof may need a second one, and what it fetches has been landed before. `ended`: no page is
+    left to ask for.
+    """
+
+    slug: str
+    mode: Mode = "unknown"
+    attempt: int = 1
+    page: int = 1
+    cursor: str | None = None
+    rowversion_gt: str | None = None
+    fields: Literal["keys"] | None = None
+    bound: str | None = None
+    ordered: bool = False
+    needs_twins: bool = False
+    ended: bool = False
+    pages: int = 0
+    rows: int = 0
+    keys: int = 0
+    key_sum: str = "0"
+    twin: tuple[str, int] | None = None
+    first_total: int | None = None
+    last_total: int | None = None
+    probe_before: str | None = None
+    probe_after: str | None = None
+    greatest: str | None = None
+    second: str | None = None
+    empty_before: bool = False
+    recent: tuple[str, ...] = ()
+    anchor: str = ""
+    flaw: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Whether a walk is proven complete; `reason` names what is missing, for the run's error."""
+
+    proven: bool
+    reason: str | None = None
+
+
+def first_request(
+    config: RunConfig,
+    probe: Probe | None,
+    rowversion_gt: str | None = None,
+    *,
+    fields: Literal["keys"] | None = None,
+    is_delta: bool | None = None,
+) -> Walk:
+    """A walk before its first page. `probe` was taken just now; `is_delta` defaults to the run's strategy."""
+    delta = config.strategy == "rowversion" if is_delta is None else is_delta
+    newest = probe.max_rowversion if probe is not None else None
+    bound = encode_one(newest, config.version) if delta and newest and config.version else None
+    return Walk(
+        slug=config.slug,
+        rowversion_gt=rowversion_gt,
+        fields=fields,
+        bound=bound,
+        ordered=delta and config.ordered_by_rowversion,
+        needs_twins=config.strategy == "full",
+        probe_before=newest,
+    )
+
+
+def next_request(walk: Walk, config: RunConfig) -> PageRequest | None:
+    """The page to ask for now; None when the walk has ended."""
+    if walk.ended:
+        return None
+    return PageRequest(
+        slug=walk.slug,
+        page_size=config.page_size,
+        page=walk.page if walk.cursor is None else None,
+        cursor=walk.cursor,
+        rowversion_gt=walk.rowversion_gt,
+        parameters=config.parameters,
+        fields=walk.fields,
+    )
+
+
+def fix_bound(walk: Walk, envelope: Envelope, spec: VersionSpec | None) -> Walk:
+    """The walk with its bound: the first page's safe_rowversion wins over the probe; later pages change
+    nothing."""
+    if walk.pages or walk.attempt > 1 or spec is None or envelope.safe_rowversion is None:
+        return walk
+    safe = encode_one(envelope.safe_rowversion, spec)
+    if safe is None:
+        raise _broken(
+            walk, f"safe_rowversion is not a {spec.kind}", "Declare the kind of row version it has."
+        )
+    return replace(walk, bound=safe)
+
+
+def page_facts(page: DecodedPage, versions: pl.Series, key_hashes: pl.Series, bound: str | None) -> PageFacts:
+    """The facts of a decoded page; `versions` encoded and `key_hashes` stand in the same order, one a row.
+
+    Rows without a version count as above no bound. Rejected rows belong in both series where their key is
+    known.
+    """
+    counted = (
+        (versions <= bound).fill_null(True)
+        if bound is not None
+        else pl.repeat(True, len(versions), eager=True)
+    )
+    hashes = key_hashes.filter(counted).drop_nulls()
+    known = versions.filter(counted).drop_nulls()
+    top = known.unique().top_k(2).sort(descending=True).to_list() if len(known) else []
+    whole = versions.drop_nulls()
+    least = whole.min()
+    return PageFacts(
+        envelope=page.envelope,
+        received=page.received,
+        digest=page.digest,
+        keys=len(hashes),
+        key_sum=sum_keys(hashes),
+        least=least if isinstance(least, str) else None,
+        greatest=top[0] if top else None,
+        second=top[1] if len(top) > 1 else None,
+        in_order=whole.is_sorted(),
+    )
+
+
+def sum_keys(key_hashes: pl.Series) -> int:
+    """The sum of 16-byte hashes modulo 2^128: equal for equal sets of keys, whatever their order or pages."""
+    halves = [
+        key_hashes.bin.slice(start, 8).bin.reinterpret(dtype=pl.UInt64, endianness="big") for start in (0, 8)
+    ]
+    # Sums of 32-bit parts cannot overflow 64 bits below four thousand million rows.
+    parts = [(half // 2**32, half % 2**32) for half in halves]
+    high, low = ((int(upper.sum()) << 32) + int(lower.sum()) for upper, lower in parts)
+    return ((high << 64) + low) % 2**128
+
+
+def after_page(walk: Walk, facts: PageFacts, config: RunConfig) -> Walk:
+    """The walk after a page: where to go on, or ended. Raises SourceProtocolError for cycles and
+    contradictions."""
+    _check_page(walk, facts)
+    counted = _count(walk, facts)
+    if counted.mode == "unknown":
+        counted = replace(counted, mode=_mode(facts.envelope, config))
+    if counted.mode == "cursor":
+        return _after_cursor_page(walk, counted, facts)
+    return _after_numbered_page(counted, facts)
+
+
+def wants_probe(walk: Walk) -> bool:
+    """Whether a probe after the last page can prove this walk; take it, then call after_probe."""
+    return (
+        walk.ended
+        and walk.mode == "page"
+        and not walk.needs_twins
+        and walk.probe_before is not None
+        and walk.probe_after is None
+        and walk.flaw is None
+    )
+
+
+def after_probe(walk: Walk, probe: Probe | None) -> Walk:
+    """The walk with what the source said after the last page."""
+    return replace(walk, probe_after=probe.max_rowversion if probe is not None else None)
+
+
+def proof(walk: Walk) -> Proof:
+    """Whether the walk as it stands is proven complete."""
+    reason = _doubt(walk)
+    return Proof(reason is None, reason)
+
+
+def conclude(walk: Walk) -> Walk:
+    """The ended walk, or a fresh one over the same table where one more may bring the proof."""
+    reason = _doubt(walk)
+    if (
+        not walk.ended
+        or reason not in ("needs_second_walk", "moved", "walks_differ")
+        or walk.attempt >= MAX_WALKS
+    ):
+        return walk
+    return Walk(
+        slug=walk.slug,
+        attempt=walk.attempt + 1,
+        rowversion_gt=walk.rowversion_gt,
+        fields=walk.fields,
+        bound=walk.bound,
+        ordered=walk.ordered,
+        needs_twins=walk.needs_twins,
+        twin=(walk.key_sum, walk.keys),
+        probe_before=walk.probe_after if walk.probe_after is not None else walk.probe_before,
+        greatest=None if walk.ordered else walk.greatest,
+        second=None if walk.ordered else walk.second,
+    )
+
+
+def watermark(walk: Walk, stored: str | None) -> str | None:
+    """The encoded watermark to store now; never below `stored`, never above the bound.
+
+    A source ordered by row version moves it with each committed page; any other only by a proven walk with a
+    bound.
+    """
+    reached = walk.greatest
+    if reached is None or not (walk.ordered or (walk.bound is not None and proof(walk).proven)):
+        return stored
+    return reached if stored is None or reached > stored else stored
+
+
+def to_json(walk: Walk) -> str:
+    """The walk as a slice's cursor."""
+    return msgspec.json.encode(walk).decode()
+
+
+def from_json(text: str) -> Walk:
+    """The walk a slice's cursor holds."""
+    return msgspec.json.decode(text, type=Walk)
+
+
+def _check_page(walk: Walk, facts: PageFacts) -> None:
+    asked, said = walk.page, facts.envelope.page
+    if walk.cursor is None and said is not None and said != asked:
+        raise _broken(
+            walk, f"page {asked} was asked for and {said} came", "It must honour 'page' or send next_cursor."
+        )
+    if walk.pages >= MAX_PAGES:
+        raise _broken(
+            walk, f"no end after {MAX_PAGES} pages", "Raise page_size, or check that its paging ends."
+        )
+    late = facts.least is not None and walk.greatest is not None and facts.least < walk.greatest
+    if walk.ordered and (late or not facts.in_order):
+        raise _broken(
+            walk, "pages are not in row-version order", "Turn off ordered_by_rowversion in its description."
+        )
+
+
+def _count(walk: Walk, facts: PageFacts) -> Walk:
+    total = facts.envelope.total
+    versions = {
+        value for value in (walk.greatest, walk.second, facts.greatest, facts.second) if value is not None
+    }
+    greatest = sorted(versions, reverse=True)[:2]
+    return replace(
+        walk,
+        page=walk.page + 1,
+        pages=walk.pages + 1,
+        rows=walk.rows + facts.received,
+        keys=walk.keys + facts.keys,
+        key_sum=format((int(walk.key_sum, 16) + facts.key_sum) % 2**128, "x"),
+        first_total=total if walk.pages == 0 else walk.first_total,
+        last_total=total if total is not None else walk.last_total,
+        greatest=greatest[0] if greatest else None,
+        second=greatest[1] if len(greatest) > 1 else None,
+    )
+
+
+def _mode(envelope: Envelope, config: RunConfig) -> Mode:
+    told = envelope.has_more is not None or envelope.total is not None
+    if envelope.next_cursor is not None or envelope.offers_cursor:
+        return "cursor"
+    if config.pagination == "keyset" and told:
+        return "cursor"
+    return "page" if told else "blind"
+
+
+def _after_cursor_page(before: Walk, walk: Walk, facts: PageFacts) -> Walk:
+    cursor = facts.envelope.next_cursor
+    if cursor is None:
+        if facts.envelope.has_more:
+            raise _broken(
+                walk, "has_more is true and next_cursor is missing", "It must send next_cursor until the end."
+            )
+        return replace(walk, ended=True, cursor=None)
+    stays = cursor == before.cursor and not facts.received
+    if stays and facts.envelope.has_more is False:
+        return replace(walk, ended=True, cursor=None)
+    marks = [f"c{xxhash.xxh3_64_hexdigest(cursor.encode('utf-8', 'surrogatepass'))}"]
+    marks += [f"p{facts.digest:x}"] if facts.received else []
+    for mark in marks:
+        if _is_known(before, mark):
+            raise _broken(walk, "its cursors run in a circle", "It must send each page and each cursor once.")
+    return _remember(replace(walk, cursor=cursor), marks)
+
+
+def _after_numbered_page(walk: Walk, facts: PageFacts) -> Walk:
+    envelope, mark = facts.envelope, f"p{facts.digest:x}"
+    if facts.received and _is_known(walk, mark):
+        return replace(walk, ended=True, flaw="repeated_page")
+    walk = _remember(walk, [mark]) if facts.received else walk
+    if walk.mode == "blind":
+        return replace(walk, ended=not facts.received)
+    if envelope.has_more is False:
+        return replace(walk, ended=True)
+    if envelope.has_more is None:
+        done = walk.last_total is not None and walk.rows >= walk.last_total
+        return replace(walk, ended=done or not facts.received)
+    if facts.received:
+        return replace(walk, empty_before=False)
+    # An empty page that promises more is no end; a second one in a row is no walk either.
+    return replace(walk, flaw="empty_page", empty_before=True, ended=walk.empty_before)
+
+
+def _is_known(walk: Walk, mark: str) -> bool:
+    return mark in walk.recent or mark in walk.anchor.split()
+
+
+def _remember(walk: Walk, marks: Sequence[str]) -> Walk:
+    # The anchor moves at each power of two, so a cycle longer than `recent` is met within two rounds of it.
+    moves = walk.pages & (walk.pages - 1) == 0
+    recent = (*walk.recent, *marks)[-RECENT:]
+    return replace(walk, recent=recent, anchor=" ".join(marks) if moves else walk.anchor)
+
+
+def _doubt(walk: Walk) -> str | None:
+    if not walk.ended:
+        return "not_ended"
+    if walk.flaw is not None:
+        return walk.flaw
+    if walk.last_total is not None and walk.rows < walk.last_total:
+        return "fewer_rows_than_total"
+    return None if walk.mode == "cursor" else _numbered_doubt(walk)
+
+
+def _numbered_doubt(walk: Walk) -> str | None:
+    """Page numbers shift under deletions and insertions: a still source, or two equal walks, must vouch."""
+    probed = walk.probe_before is not None and walk.first_total is not None
+    if walk.mode == "page" and probed and not walk.needs_twins:
+        stable = walk.first_total == walk.last_total and walk.probe_before == walk.probe_after
+        return None if stable else "moved"
+    if walk.twin is None:
+        return "needs_second_walk"
+    return None if walk.twin == (walk.key_sum, walk.keys) else "walks_differ"
+
+
+def _broken(walk: Walk, what: str, step: str) -> SourceProtocolError:
+    return SourceProtocolError(f"The pages of '{walk.slug}' do not add up: {what}.", hint=step)

@@ -1,0 +1,114 @@
+"""One tick of detection: heal what was lost, ask what changed, create runs for it, send their messages."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+from uuid import UUID
+
+from shared.errors import AppError, ConflictError, QueueUnavailableError
+from shared.failpoints import hit
+from shared.sync.detect import Detected, Detector, DueEntity
+from shared.sync.run import Told
+
+_BATCH = 200
+
+
+class Agenda(Protocol):
+    """What is due, and the repair of what was lost."""
+
+    def due(self) -> Sequence[DueEntity]:
+        """Entities whose time has come."""
+
+    def probed(self, entity_uids: Sequence[UUID]) -> None:
+        """They were looked at."""
+
+    def heal(self) -> int:
+        """Re-send lost messages, fill free slots."""
+
+    def sweep_work_tables(self) -> int:
+        """Drop work tables of ended runs."""
+
+
+class Runs(Protocol):
+    """Where runs are created."""
+
+    def create(
+        self,
+        entity_uid: UUID,
+        *,
+        purpose: Literal["delta", "sweep", "refresh"],
+        trigger: Literal["timer", "manual", "window", "retry"],
+        requested_by: str,
+    ) -> UUID:
+        """Create a run; ConflictError when one is in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Everything a tick needs. `detector` makes a fresh one: its failures and its deadline are the tick's own."""
+
+    agenda: Agenda
+    runs: Runs
+    detector: Callable[[], Detector]
+    send_outbox: Callable[[], int]
+    tell: Told
+
+    def run(self) -> Counter[str]:
+        """Probe what is due and create the runs; how many entities ended how."""
+        self.agenda.sweep_work_tables()
+        self.agenda.heal()
+        self._send()
+        outcomes: Counter[str] = Counter()
+        looked_at: list[UUID] = []
+
+        def report(detected: Detected) -> None:
+            outcomes[self._record(detected)] += 1
+            if detected.outcome != "left":
+                looked_at.append(detected.entity.entity_uid)
+            if len(looked_at) >= _BATCH:
+                self.agenda.probed(looked_at)
+                looked_at.clear()
+
+        self.detector().look(self.agenda.due(), report)
+        self.agenda.probed(looked_at)
+        self._send()
+        self.tell("tick", **outcomes)
+        return outcomes
+
+    def _record(self, detected: Detected) -> str:
+        entity = detected.entity
+        if detected.error is not None:
+            self.tell("probe_failed", level=logging.WARNING, entity=entity.slug, code=detected.error.code)
+        if detected.outcome == "left":
+            return "left"
+        changed = detected.outcome == "changed"
+        purposes: list[Literal["delta", "sweep"]] = ["delta"] if changed else []
+        sweeps = entity.sweep_due or (changed and entity.sweep_with_every_delta)
+        if sweeps and detected.outcome != "failed":
+            purposes.append("sweep")
+        # A connector that cannot even be probed gets no runs that would fail the same way.
+        failed = detected.outcome == "failed" or not all(
+            [self._create(entity, purpose) for purpose in purposes]
+        )
+        return "failed" if failed else detected.outcome
+
+    def _create(self, entity: DueEntity, purpose: Literal["delta", "sweep"]) -> bool:
+        hit("detect.before_create")
+        try:
+            self.runs.create(entity.entity_uid, purpose=purpose, trigger="timer", requested_by="timer")
+        except ConflictError:
+            return True
+        except AppError as error:
+            # One entity's trouble is its own: the others still get their runs.
+            self.tell("run_refused", level=logging.WARNING, entity=entity.slug, code=error.code)
+            return False
+        hit("detect.after_create")
+        return True
+
+    def _send(self) -> None:
+        try:
+            self.send_outbox()
+        except QueueUnavailableError as error:
+            self.tell("outbox_waits", level=logging.WARNING, code=error.code)

@@ -1,0 +1,306 @@
+"""The API's ports in memory, and an application over them."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+
+from shared.adapters.descriptions import offered
+from shared.adapters.postgres.catalogue import Decide, Discovered, EntityView, Tenants
+from shared.adapters.postgres.views import RunView
+from shared.adapters.tokens import Caller
+from shared.api.app import create_app
+from shared.api.ports import ApiServices
+from shared.errors import AppError, ConflictError, NotFoundError, SourceUnavailableError, UnauthorizedError
+from shared.sync import fetch
+from shared.sync.catalogue import ApiDescription, Catalogued, Connector, Entity
+from shared.sync.discovery import discover
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+OFFERED = fetch.ApiDescription(
+    "planes",
+    "Planes",
+    "",
+    ("tailnum",),
+    "hash",
+    (fetch.ApiColumn("tailnum", "VARCHAR2(10)"), fetch.ApiColumn("seats", "NUMBER(4)")),
+)
+
+
+class FakeTokens:
+    """Tokens that say who calls: `subject role,role,tenant:x`."""
+
+    def verify(self, token: str) -> Caller:
+        if " " not in token:
+            raise UnauthorizedError("bearer token: forged")
+        subject, roles = token.split(" ")
+        given = frozenset(roles.split(","))
+        tenants = frozenset(r.removeprefix("tenant:") for r in given if r.startswith("tenant:"))
+        return Caller(subject, subject, given, None if "*" in tenants else tenants)
+
+
+@dataclass
+class FakeSource:
+    """A connector that offers `described`, or fails."""
+
+    described: Sequence[fetch.ApiDescription] = (OFFERED,)
+    page: bytes = b""
+    error: AppError | None = None
+
+    def list_apis(self) -> Sequence[fetch.ApiDescription]:
+        if self.error:
+            raise self.error
+        return self.described
+
+    def fetch_page(self, request: fetch.PageRequest) -> bytes:
+        return self.page
+
+
+@dataclass
+class FakeCatalogue:
+    """What the PostgreSQL adapter promises, in dictionaries."""
+
+    tenant_names: set[str] = field(default_factory=lambda: {"default", "north"})
+    stored: dict[UUID, Connector] = field(default_factory=dict)
+    views: dict[UUID, EntityView] = field(default_factory=dict)
+
+    def tenants(
+        self, tenants: Tenants, *, name: str | None = None, limit: int = 100, after: str | None = None
+    ) -> list[Mapping[str, Any]]:
+        seen = sorted(t for t in self.tenant_names if (tenants is None or t in tenants) and name in (None, t))
+        return [{"name": t, "created_at": AT} for t in seen if after is None or t > after][:limit]
+
+    def add_tenant(self, name: str, actor: str) -> None:
+        self.tenant_names.add(name)
+
+    def connectors(
+        self,
+        tenants: Tenants,
+        *,
+        uid: UUID | None = None,
+        name: str | None = None,
+        limit: int = 100,
+        after: UUID | None = None,
+    ) -> list[Connector]:
+        seen = [c for c in self.stored.values() if tenants is None or c.tenant in tenants]
+        seen = [c for c in seen if uid in (None, c.uid) and name in (None, c.name)]
+        return sorted((c for c in seen if after is None or c.uid > after), key=lambda c: c.uid)[:limit]
+
+    def connector(self, uid: UUID, tenants: Tenants = None) -> Connector:
+        return _one(self.connectors(tenants, uid=uid))
+
+    def add_connector(self, connector: Connector, actor: str) -> Connector:
+        if any((c.tenant, c.name) == (connector.tenant, connector.name) for c in self.stored.values()):
+            raise ConflictError("connector: name taken")
+        return self.change_connector(connector, actor)
+
+    def change_connector(self, connector: Connector, actor: str) -> Connector:
+        self.stored[connector.uid] = replace(connector, created_at=AT, updated_at=AT)
+        return self.stored[connector.uid]
+
+    def delete_connector(self, uid: UUID, actor: str) -> None:
+        if self.entities(None, connector_uid=uid):
+            raise ConflictError("connector: entities are synced from it")
+        del self.stored[uid]
+
+    def notify(self, connector_uid: UUID, slugs: Sequence[str]) -> list[str]:
+        return [v.catalogued.entity.slug for v in self.entities(None, connector_uid=connector_uid)]
+
+    def entities(
+        self,
+        tenants: Tenants,
+        *,
+        uid: UUID | None = None,
+        connector_uid: UUID | None = None,
+        status: str | None = None,
+        limit: int = 100,
+        after: UUID | None = None,
+    ) -> list[EntityView]:
+        seen = [v for v in self.views.values() if self._sees(tenants, v.catalogued.entity)]
+        seen = [v for v in seen if uid in (None, v.catalogued.entity.uid)]
+        seen = [v for v in seen if connector_uid in (None, v.catalogued.entity.connector_uid)]
+        seen = [v for v in seen if after is None or v.catalogued.entity.uid > after]
+        return sorted(seen, key=lambda v: v.catalogued.entity.uid)[:limit]
+
+    def entity(self, uid: UUID, tenants: Tenants = None) -> EntityView:
+        return _one(self.entities(tenants, uid=uid))
+
+    def change_entity(
+        self, connector_uid: UUID, slug: str, decide: Decide, *, actor: str, action: str, revive: bool = False
+    ) -> Catalogued | None:
+        held = [
+            v for v in self.entities(None, connector_uid=connector_uid) if v.catalogued.entity.slug == slug
+        ]
+        after = decide(held[0].catalogued if held else None, []).after
+        self.views[after.entity.uid] = EntityView(after, None, None, None)
+        return after
+
+    def delete_entity(self, uid: UUID, actor: str) -> None:
+        del self.views[uid]
+
+    def _sees(self, tenants: Tenants, entity: Entity) -> bool:
+        return tenants is None or self.stored[entity.connector_uid].tenant in tenants
+
+
+def _one(found: Sequence[Any]) -> Any:
+    if not found:
+        raise NotFoundError("not found")
+    return found[0]
+
+
+@dataclass
+class FakeDiscovery:
+    """Discovery straight into the fake catalogue."""
+
+    catalogue: FakeCatalogue
+
+    def discover(
+        self, connector: Connector, described: Sequence[ApiDescription], *, actor: str
+    ) -> list[Discovered]:
+        done = []
+        for one in described:
+            after = self.catalogue.change_entity(
+                connector.uid,
+                one.slug,
+                lambda existing, taken, one=one: discover(one, connector, existing, uid=uuid4()),
+                actor=actor,
+                action="x",
+            )
+            assert after is not None
+            done.append(Discovered(one.slug, "created", after.entity.uid, after.entity.warnings))
+        return done
+
+
+@dataclass
+class FakeRuns:
+    """Runs that stay queued until stopped."""
+
+    catalogue: FakeCatalogue
+    runs: dict[UUID, RunView] = field(default_factory=dict)
+    asked: list[dict[str, Any]] = field(default_factory=list)
+
+    def create(self, entity_uid: UUID, *, purpose: str, trigger: str, requested_by: str, **more: Any) -> UUID:
+        in_flight = [r for r in self.runs.values() if (r.entity_uid, r.status) == (entity_uid, "queued")]
+        if in_flight and purpose == "delta":
+            raise ConflictError(f"entity {entity_uid}: a run is in flight already")
+        self.asked.append({"purpose": purpose, "trigger": trigger, **more})
+        uid = uuid4()
+        empty: dict[str, Any] = {f.name: 0 for f in fields(RunView)} | {"error": None}
+        known = {"strategy": "hash", "trigger": trigger, "status": "queued", "requested_by": requested_by}
+        known |= dict.fromkeys(("started_at", "completed_at", "watermark_start", "watermark_end"))
+        self.runs[uid] = RunView(**empty | known | {"uid": uid, "entity_uid": entity_uid})
+        return uid
+
+    def stop(self, run_uid: UUID, requested_by: str) -> None:
+        self.runs[run_uid] = replace(self.runs[run_uid], status="cancelled")
+
+    def get(self, run_uid: UUID, *, tenants: Sequence[str] | None = None) -> RunView | None:
+        return next((r for r in self.history(tenants=tenants)[0] if r.uid == run_uid), None)
+
+    def history(
+        self, *, entity_uid: UUID | None = None, tenants: Sequence[str] | None = None, **_: Any
+    ) -> tuple[list[RunView], str | None]:
+        seen = frozenset(tenants) if tenants is not None else None
+        mine = {v.catalogued.entity.uid for v in self.catalogue.entities(seen)}
+        runs = [r for r in self.runs.values() if r.entity_uid in mine and entity_uid in (None, r.entity_uid)]
+        return runs, None
+
+
+@dataclass
+class FakeOverview:
+    """One reject of one entity."""
+
+    catalogue: FakeCatalogue
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+    def failed_records(
+        self, tenants: Tenants, *, uid: UUID | None = None, limit: int = 100, **_: Any
+    ) -> list[Mapping[str, Any]]:
+        mine = {v.catalogued.entity.uid for v in self.catalogue.entities(tenants)}
+        return [r for r in self.records if r["entity_uid"] in mine and uid in (None, r["uid"])][:limit]
+
+    def stats(self, tenants: Tenants) -> Mapping[str, Any]:
+        seen = len(self.catalogue.entities(tenants))
+        runs = {"success": 3, "failed": 1}
+        return {"entities": seen, "fresh": 0, "stale": seen, "runs": runs, "rows": {}, "open_rejects": 0}
+
+
+class FakeStore:
+    """A vault that takes new values."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+
+    def get(self, name: str) -> str:
+        return self.values[name]
+
+    reload = get
+
+    def put(self, name: str, value: str) -> None:
+        self.values[name] = value
+
+
+class World:
+    """An application over fakes, with one connector, one entity, one run and one reject of tenant default."""
+
+    def __init__(self, **changes: Any) -> None:
+        self.catalogue, self.source, self.now, self.sent = FakeCatalogue(), FakeSource(), [0.0], [0]
+        self.runs, self.overview = FakeRuns(self.catalogue), FakeOverview(self.catalogue)
+        self.services = replace(self._services(), **changes)
+        self.app = create_app(self.services)
+        connector = Connector(uuid4(), "default", "erp", "http", "https://erp.example.com", "none")
+        self.connector = self.catalogue.add_connector(connector, "t").uid
+        self.entity = (
+            FakeDiscovery(self.catalogue).discover(connector, offered(self.source), actor="t")[0].entity_uid
+        )
+        assert self.entity is not None
+        self.run = self.runs.create(self.entity, purpose="refresh", trigger="timer", requested_by="timer")
+        self.runs.stop(self.run, "t")
+        self.record = uuid4()
+        self.overview.records.append(reject(self.record, self.run, self.entity))
+
+    def _services(self) -> ApiServices:
+        return ApiServices(
+            tokens=FakeTokens(),
+            catalogue=self.catalogue,
+            discovery=FakeDiscovery(self.catalogue),
+            runs=self.runs,
+            overview=self.overview,
+            open_source=lambda _: self.source,
+            send_outbox=self._send,
+            migrate=lambda: ["0001_table_sync"],
+            database_ok=lambda: None,
+            new_uid=uuid4,
+            clock=lambda: self.now[0],
+            connector_hosts=("erp.example.com", "127.0.0.1:8007"),
+        )
+
+    def _send(self) -> None:
+        self.sent[0] += 1
+
+    def ask(self, method: str, path: str, roles: str | None = "admin,tenant:*", **more: Any) -> Any:
+        """The answer to one request; `roles` None sends no token."""
+        headers = {} if roles is None else {"Authorization": f"Bearer ada {roles}"}
+        return asyncio.run(call(self.app, method, path, headers=headers | more.pop("headers", {}), **more))
+
+
+async def call(app: Any, method: str, path: str, **more: Any) -> httpx.Response:
+    """One request to an application in this process."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        return await client.request(method, path, **more)
+
+
+def reject(uid: UUID, run_uid: UUID, entity_uid: UUID) -> dict[str, Any]:
+    """A reject as the adapter gives it."""
+    empty = dict.fromkeys(("key", "column", "raw", "normalized", "error_details", "next_attempt_at"))
+    return empty | {
+        "uid": uid, "run_uid": run_uid, "entity_uid": entity_uid, "stage": "numbers", "code": "bad_number",
+        "message": "not a number", "status": "open", "attempts": 0, "created_at": AT,
+    }  # fmt: skip
+
+
+DOWN = SourceUnavailableError("connector 'erp': no answer", hint="check that it runs")

@@ -1,0 +1,61 @@
+"""Secrets: where names find values, and how often a vault is asked."""
+
+import pytest
+
+from shared.errors import ConfigurationError
+from shared.secrets import CachedVault, EnvironmentSecrets
+
+
+class FakeVault:
+    """A vault in memory that counts reads."""
+
+    def __init__(self, **values: str) -> None:
+        self.values, self.reads = {k.replace("_", "-"): v for k, v in values.items()}, 0
+
+    def read(self, name: str) -> str:
+        self.reads += 1
+        if name not in self.values:
+            raise ConfigurationError(f"secret {name!r}: not there")
+        return self.values[name]
+
+    def write(self, name: str, value: str) -> None:
+        self.values[name] = value
+
+
+def test_environment_finds_the_name_as_a_variable() -> None:
+    assert EnvironmentSecrets({"ERP_TOKEN": "t"}).get("erp-token") == "t"
+
+
+@pytest.mark.parametrize("name", ["POSTGRES-PASSWORD", "postgres-password", "no-such", "../x", "a=b", ""])
+def test_environment_refuses_settings_and_names_that_are_not_there(name: str) -> None:
+    secrets = EnvironmentSecrets({"POSTGRES_PASSWORD": "p"}, reserved=["postgres_password"])
+    with pytest.raises(ConfigurationError) as caught:
+        secrets.get(name)
+    assert "'p'" not in str(caught.value)
+
+
+def test_vault_is_asked_again_only_when_the_value_is_old() -> None:
+    now, vault = [0.0], FakeVault(erp_token="one")
+    secrets = CachedVault(vault, ttl_s=10, clock=lambda: now[0])
+    for now[0] in (0.0, 5.0, 9.0, 10.0):
+        secrets.get("erp-token")
+    assert vault.reads == 2
+
+
+def test_reload_takes_the_new_value_at_once() -> None:
+    vault = FakeVault(erp_token="one")
+    secrets = CachedVault(vault, clock=lambda: 0.0)
+    assert secrets.get("erp-token") == "one"
+    vault.values["erp-token"] = "two"
+    assert (secrets.get("erp-token"), secrets.reload("erp-token"), secrets.get("erp-token")) == (
+        "one",
+        "two",
+        "two",
+    )
+
+
+def test_value_put_is_there_without_asking() -> None:
+    vault = FakeVault()
+    secrets = CachedVault(vault, clock=lambda: 0.0)
+    secrets.put("erp-token", "new")
+    assert (secrets.get("erp-token"), vault.values, vault.reads) == ("new", {"erp-token": "new"}, 0)
