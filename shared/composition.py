@@ -233,9 +233,9 @@ class App:
         from shared.api.ports import ApiServices
 
         s = self.settings
-        return create_app(ApiServices(
+        return create_app(ApiServices(metadata_schema=s.postgres_schema,
             tokens=self._tokens(), catalogue=self.catalogue, discovery=DiscoveryService(self.catalogue, new_uid),
-            runs=self.runs, overview=Overview(self.database), open_source=self.connectors.open,
+            runs=self.runs, overview=Overview(self.database, default_interval_s=s.default_sync_interval_seconds), open_source=self.connectors.open,
             send_outbox=self.send_outbox, migrate=self.migrate, database_ok=self._database_ok, new_uid=new_uid,
             clock=time.monotonic, connector_hosts=s.allowed_connector_hosts, secrets=self.vault,
             rate_limit_per_minute=s.rate_limit_per_minute,

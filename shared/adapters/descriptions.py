@@ -1,4 +1,4 @@
-"""What a connector offers, as the catalogue wants it; with sampled row versions where a strategy needs them.
+"""What a connector offers, as the catalogue wants it; with row versions sampled where a strategy needs it."""
 
 import json
 from collections.abc import Sequence

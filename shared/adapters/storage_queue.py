@@ -35,7 +35,7 @@ class StorageQueue:
         if self._client is None:
             from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
-            options = {
+            options: Any = {
                 "message_encode_policy": TextBase64EncodePolicy(),
                 "retry_total": 2,
                 "connection_timeout": 5,

@@ -2,7 +2,7 @@
 
 from functools import cache
 from importlib.resources import files
-from typing import LiteralString, cast
+from typing import Any, LiteralString, cast
 
 from psycopg import sql
 
@@ -10,7 +10,8 @@ from psycopg import sql
 @cache
 def _text(name: str) -> LiteralString:
     # The files ship with the code, so they are as trustworthy as a literal in it.
-    return cast(LiteralString, (files(__package__) / "queries" / f"{name}.sql").read_text("utf-8"))
+    text: Any = (files(__package__) / "queries" / f"{name}.sql").read_text("utf-8")
+    return cast(LiteralString, text)
 
 
 @cache

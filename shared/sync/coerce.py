@@ -1,8 +1,8 @@
 """Stage 2, coercion: JSON values become the kind their column declares, or the row rejects.
 
-Enters the raw frame (String, Int64, Boolean, Struct {text, kind} or a native dtype a column). Leaves TEXT, BYTES,
-BOOLEAN, UUID and JSON columns in their own dtype; numbers and dates go on as they came, their kinds checked.
-RAW_KEY is taken here, before any rule touches the key.
+Enters the raw frame (String, Int64, Boolean, Struct {text, kind} or a native dtype a column). Leaves TEXT,
+BYTES, BOOLEAN, UUID and JSON columns in their own dtype; numbers and dates go on as they came, their kinds
+checked. RAW_KEY is taken here, before any rule touches the key.
 """
 
 import json

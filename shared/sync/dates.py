@@ -1,10 +1,11 @@
-"""Stage 5, dates and times: declared formats, ISO 8601 or the dialect's own unambiguous forms; zones; no guessing.
+"""Stage 5, dates and times: declared formats, ISO 8601 or the dialect's unambiguous forms; no guessing.
 
-Enters: DATE, TIMESTAMP and TIMESTAMPTZ columns as String, Struct {text, kind}, Int64 or a native dtype. Leaves:
-Date, Datetime("us"), Datetime("us", "UTC"). Internally a time is microseconds of its wall clock since 1970
-beside the minutes of its offset; `instants.py` reads odd cells one distinct spelling at a time.
+Enters: DATE, TIMESTAMP and TIMESTAMPTZ columns as String, Struct {text, kind}, Int64 or a native dtype.
+Leaves: Date, Datetime("us"), Datetime("us", "UTC"). Internally a time is microseconds of its wall clock
+since 1970 beside the minutes of its offset; `instants.py` reads odd cells one distinct spelling at a time.
 """
 
+import itertools
 import re
 from dataclasses import dataclass
 
@@ -108,25 +109,31 @@ def _with_sentinels(texts: pl.Series, column: SourceColumn, reading: Reading, fo
 
 def _parsed(texts: pl.Series, column: SourceColumn, reading: Reading, found: Findings) -> _Times:
     """Whole columns by the shapes their first texts show, the rest by distinct spelling."""
-    wall = pl.repeat(None, len(texts), dtype=_WALL, eager=True)
-    offset: pl.Series | None = None
-    rest = texts
-    for shape in _shapes(texts, reading):
-        times = (
-            _iso(rest)
-            if shape == "iso"
-            else _Times(_counted(rest, shape) if "%" not in shape else _fixed(rest, shape), None)
-        )
-        wall = times.wall if rest is texts else wall.zip_with(wall.is_not_null(), times.wall)
-        offset = _either(offset, times.offset)
-        if wall.null_count() == texts.null_count():
-            return _Times(wall, offset)
-        rest = _keep(texts, wall.is_null())
-    return (
-        _odd(rest, _Times(wall, offset), column, reading, found)
-        if rest.null_count() < len(rest)
-        else _Times(wall, offset)
-    )
+    times = _Times(pl.repeat(None, len(texts), dtype=_WALL, eager=True), None)
+    rest, tried = texts, set[str]()
+    while shape := next((each for each in _shapes(rest, reading) if each not in tried), None):
+        tried.add(shape)
+        times = _joined(times, _quickly(rest, shape, reading))
+        if times.wall.null_count() == texts.null_count():
+            return times
+        rest = _keep(texts, times.wall.is_null())
+    return _odd(rest, times, column, reading, found)
+
+
+def _joined(times: _Times, more: _Times) -> _Times:
+    if times.wall.null_count() == len(times.wall):
+        return more
+    wall = times.wall.zip_with(times.wall.is_not_null(), more.wall)
+    return _Times(wall, _either(times.offset, more.offset))
+
+
+def _quickly(texts: pl.Series, shape: str, reading: Reading) -> _Times:
+    if shape == "iso":
+        return _iso(texts)
+    if "%" in shape:
+        return _Times(_fixed(texts, shape), None)
+    wall = _counted(texts, shape)
+    return _Times(wall, _offsets(wall, 0) if reading.zoned else None)
 
 
 def _keep(texts: pl.Series, where: pl.Series) -> pl.Series:
@@ -140,15 +147,27 @@ def _either(first: pl.Series | None, second: pl.Series | None) -> pl.Series | No
 
 
 def _shapes(texts: pl.Series, reading: Reading) -> list[str]:
-    """Which quick readers are worth a pass, judged by the column's first texts; order follows the formats."""
-    sample = texts.drop_nulls().head(8).to_list()
+    """Which quick readers are worth a pass, judged by the first texts still unread; in the formats' order."""
     if reading.formats:
-        # a quick reader may only go first if no earlier format could read the same text otherwise
-        first = reading.formats[0]
-        return [first] if _is_fixed(first) or first in ("epoch_s", "epoch_ms") else []
+        return _quick_formats(reading.formats)
+    sample = texts.drop_nulls().head(8).to_list()
     known = _PLAIN_FORMATS + (_ORACLE_FORMATS if reading.dialect == "oracle" else ())
     shapes = [f for f in known if any(re.fullmatch(_pattern(f), spelt) for spelt in sample)]
-    return [*shapes, "iso"] if len(shapes) < 2 and any(re.match(_ISO, spelt) for spelt in sample) else shapes
+    iso = any(re.match(_ISO, spelt) for spelt in sample) and len(shapes) < 2
+    return [*shapes, "iso"] if iso else shapes
+
+
+def _quick_formats(formats: tuple[str, ...]) -> list[str]:
+    """The formats that may be tried a column at a time without changing which of them reads a text first.
+
+    The first always may. A later one may if it and all before it have full-width parts held apart: then no
+    text in its exact spelling is one that an earlier format reads in some looser spelling.
+    """
+    if formats[0] in ("epoch_s", "epoch_ms"):
+        return [formats[0]]
+    quick = list(itertools.takewhile(_is_fixed, formats))
+    apart = list(itertools.takewhile(lambda f: not re.search("%.%", f), quick))
+    return apart or quick[:1]
 
 
 def _is_fixed(pattern: str) -> bool:
@@ -157,7 +176,7 @@ def _is_fixed(pattern: str) -> bool:
 
 
 def _pattern(fixed: str) -> str:
-    """The exact spelling a fixed format reads. Seconds stop at 59: chrono would take 60 into the next minute."""
+    """The exact spelling a fixed format reads. Seconds stop at 59: chrono carries 60 over."""
     widths = {d: f"[0-9]{{{n}}}" for d, n in _WIDTHS.items()} | {"%S": "[0-5][0-9]", "%b": "[A-Za-z]{3}"}
     parts = re.split("(%.)", fixed)
     return "^" + "".join(widths.get(part) or re.escape(part) for part in parts) + "$"
@@ -174,7 +193,7 @@ def _fixed(texts: pl.Series, pattern: str) -> pl.Series:
 
 
 def _surely_fixed(texts: pl.Series, pattern: str) -> bool:
-    """One look at all texts instead of a pattern for each: what chrono takes beyond full digits needs blanks or signs."""
+    """One look at all texts spares a pattern for each: chrono takes only blanks and signs besides."""
     if "%b" in pattern or ("%S" in pattern and ":%S" not in pattern):
         return False
     width = len(re.sub("%.", "", pattern)) + sum(_WIDTHS[d] for d in re.findall("%.", pattern))

@@ -6,7 +6,7 @@ exactly one outcome, which is what conservation counts.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -141,7 +141,7 @@ def classify(rows: pl.DataFrame, known: pl.DataFrame, config: RunConfig, stance:
 def _outcome(config: RunConfig, stance: Stance) -> pl.Expr:
     same = (pl.col(ROW_HASH) == pl.col("known_hash")) & ~pl.col("known_deleted")
     comparable = pl.col(VERSION).is_not_null() & pl.col("known_version").is_not_null()
-    current = pl.col("known_at") >= pl.lit(stance.versions_since)
+    current = pl.col("known_at") >= _moment(stance.versions_since)
     older = comparable & current & (pl.col(VERSION) < pl.col("known_version"))
     versionless = ~comparable
     return (
@@ -162,7 +162,12 @@ def _outcome(config: RunConfig, stance: Stance) -> pl.Expr:
 
 
 def _since(moment: datetime | None) -> pl.Expr:
-    return pl.lit(False) if moment is None else pl.col("known_at") > pl.lit(moment)
+    return pl.lit(False) if moment is None else pl.col("known_at") > _moment(moment)
+
+
+def _moment(moment: datetime) -> pl.Expr:
+    # The driver gives the session's zone by name; polars compares zones by name, too.
+    return pl.lit(moment.astimezone(UTC), pl.Datetime("us", "UTC"))
 
 
 def _rejects(rows: pl.DataFrame) -> pl.DataFrame:

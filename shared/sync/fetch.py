@@ -258,6 +258,16 @@ def sum_keys(key_hashes: pl.Series) -> int:
     return ((high << 64) + low) % 2**128
 
 
+def with_keys(walk: Walk, key_hashes: pl.Series, versions: pl.Series) -> Walk:
+    """The walk with keys that were formed after its pages were counted; of those, what stands above no bound."""
+    counted = key_hashes
+    if walk.bound is not None:
+        counted = key_hashes.filter((versions <= walk.bound).fill_null(True))
+    hashes = counted.drop_nulls()
+    total = (int(walk.key_sum, 16) + sum_keys(hashes)) % 2**128
+    return replace(walk, keys=walk.keys + len(hashes), key_sum=format(total, "x"))
+
+
 def after_page(walk: Walk, facts: PageFacts, config: RunConfig) -> Walk:
     """The walk after a page: where to go on, or ended. Raises SourceProtocolError for cycles and
     contradictions."""

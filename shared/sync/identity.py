@@ -1,10 +1,10 @@
 """Stage 7, identity: the key hash, the row hash and the readable reference of every row.
 
-Canonical bytes of a row: for each column that is not NULL, in the order of target names, `<name length>:<name>`
-`<type tag><value length>:<value>`, lengths in UTF-8 bytes. Reading it back is unambiguous, so different rows have
-different bytes; leaving NULLs out and naming every value means that a new column changes nothing until it holds
-something. `canonical`, `key_hash` and `row_hash` are the reference; the stage itself works on columns and is held
-equal to them by tests.
+Canonical bytes of a row: for each column that is not NULL, in the order of target names, `<name
+length>:<name>` `<type tag><value length>:<value>`, lengths in UTF-8 bytes. Reading it back is unambiguous,
+so different rows have different bytes; leaving NULLs out and naming every value means that a new column
+changes nothing until it holds something. `canonical`, `key_hash` and `row_hash` are the reference; the
+stage itself works on columns and is held equal to them by tests.
 """
 
 from collections.abc import Mapping, Sequence
@@ -70,22 +70,27 @@ def reference(key: Sequence[str]) -> str:
 
 
 def _spelt(kind: Kind, value: Value) -> str:
-    if isinstance(value, bool):
-        return "t" if value else "f"
-    if isinstance(value, datetime):
-        naive = value.replace(tzinfo=None) - (value.utcoffset() or timedelta())
-        return str((naive - _EPOCH) // timedelta(microseconds=1))
-    if isinstance(value, date):
-        return str((value - _EPOCH.date()).days)
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, float):
-        return repr(value)
-    if isinstance(value, int | Decimal) or TAGS[kind] == "n":
-        plain = f"{Decimal(value):f}"
-        plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
-        return "0" if plain == "-0" else plain
-    return value
+    match value:
+        case bool():
+            spelt = "t" if value else "f"
+        case datetime():
+            naive = value.replace(tzinfo=None) - (value.utcoffset() or timedelta())
+            spelt = str((naive - _EPOCH) // timedelta(microseconds=1))
+        case date():
+            spelt = str((value - _EPOCH.date()).days)
+        case bytes():
+            spelt = value.hex()
+        case float():
+            spelt = repr(value)
+        case _:
+            spelt = _plain(Decimal(value)) if TAGS[kind] == "n" else str(value)
+    return spelt
+
+
+def _plain(number: Decimal) -> str:
+    digits = f"{number:f}"
+    digits = digits.rstrip("0").rstrip(".") if "." in digits else digits
+    return "0" if digits == "-0" else digits
 
 
 def apply(batch: Batch, config: RunConfig) -> Batch:

@@ -4,6 +4,7 @@ Enters one text and how its column reads; leaves microseconds of the wall clock 
 or the code that says why not.
 """
 
+# ruff: noqa: DTZ001, DTZ007 - wall clocks have no zone
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,9 +1,10 @@
-"""Stage 6, mapping: source columns become target columns by pure expressions; then masks; then the key must be whole.
+"""Stage 6, mapping: source columns become target columns by pure expressions; masks; the key must be whole.
 
-Enters `c0..cN` in final dtypes. Leaves the canonical frame: ROW, VERSION, RAW_KEY, `t0..tM` in their target dtypes.
+Enters `c0..cN` in final dtypes. Leaves the canonical frame: ROW, VERSION, RAW_KEY, `t0..tM` in their target
+dtypes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 from blake3 import blake3
@@ -37,7 +38,7 @@ def apply(batch: Batch, config: RunConfig, mask_key: bytes | None = None) -> Bat
     sources = {c.name: (batch.rows[f"c{i}"], c.type) for i, c in enumerate(config.source_columns)}
     columns = [batch.rows[ROW], batch.rows[VERSION], batch.rows[RAW_KEY]]
     for position, target in enumerate(config.target_columns):
-        values = _target(target, sources, batch.rows.height, config, mask_key, found)
+        values = _target(target, _expressed(target, sources, batch.rows.height), config, mask_key, found)
         if target.is_key:
             found.reject(_named(target), "null_key", values.is_null())
         columns.append(values.alias(f"t{position}"))
@@ -46,21 +47,19 @@ def apply(batch: Batch, config: RunConfig, mask_key: bytes | None = None) -> Bat
 
 def readable(values: pl.Series, kind: Kind) -> pl.Series:
     """A column as text that people and expressions read."""
-    match kind:
-        case Kind.INTEGER | Kind.DECIMAL:
-            return numbers.plain_text(values)
-        case Kind.FLOAT:
-            return numbers.float_text(values)
-        case Kind.DATE:
-            return values.dt.to_string("%Y-%m-%d")
-        case Kind.TIMESTAMP:
-            return values.dt.to_string("%Y-%m-%dT%H:%M:%S%.f")
-        case Kind.TIMESTAMPTZ:
-            return values.dt.to_string("%Y-%m-%dT%H:%M:%S%.fZ")
-        case Kind.BYTES:
-            return values.bin.encode("hex")
-        case _:
-            return values.cast(pl.String)
+    reader = _READERS.get(kind)
+    return values.cast(pl.String) if reader is None else reader(values)
+
+
+_READERS: Mapping[Kind, Callable[[pl.Series], pl.Series]] = {
+    Kind.INTEGER: numbers.plain_text,
+    Kind.DECIMAL: numbers.plain_text,
+    Kind.FLOAT: numbers.float_text,
+    Kind.DATE: lambda values: values.dt.to_string("%Y-%m-%d"),
+    Kind.TIMESTAMP: lambda values: values.dt.to_string("%Y-%m-%dT%H:%M:%S%.f"),
+    Kind.TIMESTAMPTZ: lambda values: values.dt.to_string("%Y-%m-%dT%H:%M:%S%.fZ"),
+    Kind.BYTES: lambda values: values.bin.encode("hex"),
+}
 
 
 def _named(target: TargetColumn) -> str:
@@ -69,14 +68,9 @@ def _named(target: TargetColumn) -> str:
 
 
 def _target(
-    target: TargetColumn,
-    sources: dict[str, Values],
-    height: int,
-    config: RunConfig,
-    mask_key: bytes | None,
-    found: Findings,
+    target: TargetColumn, expressed: Values, config: RunConfig, mask_key: bytes | None, found: Findings
 ) -> pl.Series:
-    values, declared = _expressed(target, sources, height)
+    values, declared = expressed
     if target.mask != "none":
         return _masked(readable(values, declared.kind), target, mask_key)
     if declared == target.type or (declared.kind is target.type.kind and widens(declared, target.type)):
@@ -196,11 +190,12 @@ _DTYPES: dict[Kind, pl.DataType] = {
 
 
 def _hashed(texts: pl.Series, target: TargetColumn, mask_key: bytes | None) -> pl.Series:
-    """Keyed BLAKE3 in hex, one distinct value at a time: the same value masks alike wherever the key is the same."""
+    """Keyed BLAKE3 in hex, one distinct value at a time: equal values mask alike under the same key."""
     length = target.type.length
     if target.type.kind is not Kind.TEXT or (length is not None and length < _MASK_DIGITS):
         raise ConfigurationError(
-            f"target column {target.name}: mask hash needs a text column of at least {_MASK_DIGITS} characters",
+            f"target column {target.name}: mask hash needs a text column of at least "
+            f"{_MASK_DIGITS} characters",
             hint="map the column to text",
         )
     if not mask_key:

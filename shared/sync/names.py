@@ -1,7 +1,7 @@
-"""Names of target tables and columns: cut to what PostgreSQL keeps, distinct after cutting, never one it owns.
+"""Names of target tables and columns: cut to what PostgreSQL keeps, distinct after cutting, none it owns.
 
-Names are always quoted, so they are neither folded nor cleaned. Called by the catalogue; composing SQL from them
-is the adapter's work.
+Names are always quoted, so they are neither folded nor cleaned. Called by the catalogue; composing SQL from
+them is the adapter's work.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +31,7 @@ def target_names(sources: Sequence[str]) -> Names:
 
 
 def table_names(sources: Sequence[str]) -> Names:
-    """Table names for several entities at once, by the same rule; system columns' names are free for tables."""
+    """Table names for several entities at once, by the same rule; system columns' names are free."""
     skipped = {name: reason for name in sources if (reason := problem(name))}
     good = [name for name in dict.fromkeys(sources) if name not in skipped]
     return Names(dict(zip(good, column_names(good, ()), strict=True)), skipped)
@@ -77,7 +77,7 @@ def problem(name: str) -> str:
 
 def _unusable(name: str) -> str:
     if is_reserved(name):
-        return "PostgreSQL or Tributary keeps this name for itself; an output_alias at the connector makes it available"
+        return "PostgreSQL or Tributary keeps this name; give the column an output_alias at the connector"
     detail = problem(name)
     return "" if detail.startswith("is longer") else detail
 

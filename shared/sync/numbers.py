@@ -1,8 +1,8 @@
 """Stage 4, numbers: exact integers and decimals from their raw text, floats by nearest value.
 
-Enters: INTEGER, DECIMAL and FLOAT columns as Int64, String (JSON strings), Struct {text, kind} or a native dtype.
-Leaves: Int64, Decimal(38, scale), String in plain canonical form (decimals without a scale or beyond 38 digits),
-Float64. Nothing is rounded: what doesn't fit rejects.
+Enters: INTEGER, DECIMAL and FLOAT columns as Int64, String (JSON strings), Struct {text, kind} or a native
+dtype. Leaves: Int64, Decimal(38, scale), String in plain canonical form (decimals without a scale or beyond
+38 digits), Float64. Nothing is rounded: what doesn't fit rejects.
 """
 
 import math
@@ -73,7 +73,8 @@ def read_column(values: pl.Series, column: SourceColumn, found: Findings) -> pl.
     """One column's values in the dtype of `column.type`."""
     rules = column.rules
     if values.dtype.is_float() and column.type.kind is Kind.FLOAT:
-        return values.cast(pl.Float64) + 0.0  # adding zero turns -0 into 0
+        floats = values.cast(pl.Float64)
+        return floats.set((floats == 0).fill_null(False), 0.0)  # -0 equals 0 but would hash otherwise
     if values.dtype == pl.Int64 and not (rules.sentinels or rules.null_values):
         done = _from_integers(values, column, found)
         if done is not None:
@@ -163,13 +164,19 @@ def _fast_pattern(column: ColumnType) -> str:
     if column.kind is Kind.FLOAT:
         return r"^(?:-?[1-9][0-9]{0,14}(?:\.[0-9]{1,15})?|-?0\.[0-9]{0,14}[1-9]|0)$"
     if not holds_scale(column):
-        whole, scale = (max(1, min(limit, 99)) if i == 0 else min(limit, 99) for i, limit in enumerate(_limits(column)))
-        lead = "[1-9][0-9]{0," + str(whole - 1) + "}"
-        point = r"|-?(?:0|" + lead + r")\.[0-9]{0," + str(scale - 1) + "}[1-9]" if scale else ""
-        return f"^(?:0|-?{lead}{point})$"
+        return _canonical_pattern(*(min(limit, 99) for limit in _limits(column)))
     scale, whole = column.scale or 0, (column.precision or 0) - (column.scale or 0)
     point = r"(?:\.[0-9]{1," + str(scale) + "})?" if scale else ""
     return r"^-?" + ("[0-9]{1," + str(whole) + "}" if whole else "0") + point + "$"
+
+
+def _canonical_pattern(whole: int, scale: int) -> str:
+    """Decimals as they leave this stage: no zero that means nothing, no minus before zero."""
+    lead = f"[1-9][0-9]{{0,{whole - 1}}}"
+    integers = f"0|-?{lead}" if whole else "0"
+    heads = f"(?:0|{lead})" if whole else "0"
+    decimals = f"|-?{heads}" + rf"\.[0-9]{{0,{scale - 1}}}[1-9]" if scale else ""
+    return f"^(?:{integers}{decimals})$"
 
 
 def _candidates(settled: pl.Series, strings: pl.Series, column: SourceColumn) -> pl.Series:
@@ -303,6 +310,6 @@ def _cast(texts: pl.Series, column: SourceColumn, found: Findings) -> pl.Series:
         dtype = pl.Decimal(38, column.type.scale or 0)
     values = texts.cast(dtype, strict=False)
     if values.null_count() > texts.null_count():
-        # no spelling is known to come here; should a library change its mind, the row rejects and nothing breaks
+        # no spelling is known to come here; should a library change its mind, the row rejects, nothing breaks
         found.reject(column.name, "bad_number", values.is_null() & texts.is_not_null())
     return values

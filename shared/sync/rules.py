@@ -1,6 +1,6 @@
-"""Column rules from untrusted mappings: a connector's `format` or a field mapping's `rules` become model.Rules.
+"""Column rules from untrusted mappings: a connector's `format`, a field mapping's `rules`.
 
-Leaves: Rules, or RulesError naming every wrong field at once. Called by the catalogue.
+Leaves: model.Rules, or RulesError naming every wrong field at once. Called by the catalogue.
 """
 
 import re

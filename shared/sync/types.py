@@ -1,4 +1,4 @@
-"""Column types: what a source's type name means, how PostgreSQL spells it, and which change of type loses nothing.
+"""Column types: what a source's type name means, how PostgreSQL spells it, which change loses nothing.
 
 Called by the catalogue. Pure tables and arithmetic.
 """
@@ -18,7 +18,7 @@ _DIGITS = {16: 5, 32: 10, 64: 19}  # decimal digits that any value of so many bi
 
 
 def column_type(data_type: str, dialect: Dialect) -> tuple[ColumnType, str | None]:
-    """The type a target column gets, and a warning where the name is unknown (such a column loads as text)."""
+    """The type a target column gets, and a warning where the name is unknown (it loads as text)."""
     match = _NAME.match(data_type)
     if match:
         words = f"{match[1]} {match[3] or ''}".upper().split()
@@ -163,9 +163,9 @@ _COMMON: Mapping[str, Callable[[Arguments], ColumnType]] = _table(
 _DIALECT: Mapping[Dialect, Mapping[str, Callable[[Arguments], ColumnType]]] = {
     "oracle": _table(
         ("DATE", _plain(Kind.TIMESTAMP)),  # Oracle's DATE carries a time of day
-        # Oracle's FLOAT, REAL and DOUBLE PRECISION are NUMBER with a binary precision: decimal digits, stored exactly
+        # Oracle's FLOAT, REAL and DOUBLE PRECISION are NUMBER with a binary precision: exact decimals
         ("FLOAT, REAL, DOUBLE PRECISION", _plain(Kind.DECIMAL)),
-        # INTEGER is NUMBER(38) there; 64 bits hold what is used as one, and what they don't hold rejects visibly
+        # INTEGER is NUMBER(38) there; 64 bits hold what is used as one, anything larger rejects visibly
         ("INTEGER, INT, SMALLINT", _plain(Kind.INTEGER)),
     ),
     "sqlserver": _table(

@@ -11,7 +11,17 @@ from collections.abc import Callable
 import polars as pl
 
 from shared.sync import coerce, dates, identity, mapping, numbers, text
-from shared.sync.model import ROW, VERSION, Batch, Expression, Rules, RunConfig, SourceColumn, TargetColumn, no_rejects
+from shared.sync.model import (
+    ROW,
+    VERSION,
+    Batch,
+    Expression,
+    Rules,
+    RunConfig,
+    SourceColumn,
+    TargetColumn,
+    no_rejects,
+)
 from shared.sync.types import column_type
 
 ROWS = 50_000
@@ -35,9 +45,26 @@ COLUMNS = (
 def config() -> RunConfig:
     """Twelve columns keyed by `id`."""
     sources = tuple(SourceColumn(n, t, column_type(t, "oracle")[0], True, r) for n, t, r in COLUMNS)
-    targets = tuple(TargetColumn(s.name, s.type, s.name == "id", s.name != "id", Expression("rename", (s.name,))) for s in sources)
+    targets = tuple(
+        TargetColumn(s.name, s.type, s.name == "id", s.name != "id", Expression("rename", (s.name,)))
+        for s in sources
+    )
     return RunConfig(
-        "e", "bench", "hash", "oracle", sources, targets, "public", "bench", None, "keyset", False, 1000, 0, 10.0, 2
+        "e",
+        "bench",
+        "hash",
+        "oracle",
+        sources,
+        targets,
+        "public",
+        "bench",
+        None,
+        "keyset",
+        False,
+        1000,
+        0,
+        10.0,
+        2,
     )
 
 
@@ -60,7 +87,12 @@ def raw() -> pl.DataFrame:
         decimals(99_999, 2),
         decimals(9_999_999, 4),
         pl.Series(pick.choices("YN", k=ROWS)),
-        pl.Series([f"2024-{pick.randint(1, 12):02}-{pick.randint(1, 28):02}T{pick.randint(0, 23):02}:{pick.randint(0, 59):02}:07" for _ in n]),
+        pl.Series(
+            [
+                f"2024-{pick.randint(1, 12):02}-{pick.randint(1, 28):02}T{pick.randint(0, 23):02}:{pick.randint(0, 59):02}:07"
+                for _ in n
+            ]
+        ),
         pl.Series([f"{pick.randint(1, 28):02}.{pick.randint(1, 12):02}.2023" for _ in n]),
         pl.Series([pick.randint(0, 100_000) for _ in n]),
     ]
@@ -85,7 +117,9 @@ def main(chunks: int) -> None:
     wall = time.perf_counter() - wall
     for name, seconds in spent.items():
         print(f"{name:10s} {seconds:6.3f} s")
-    print(f"{'total':10s} {sum(spent.values()):6.3f} s CPU, {wall:.3f} s wall, {chunks * ROWS:,} rows, {batch.rejects.height} rejects")
+    print(
+        f"{'total':10s} {sum(spent.values()):6.3f} s CPU, {wall:.3f} s wall, {chunks * ROWS:,} rows, {batch.rejects.height} rejects"
+    )
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ import pytest
 
 from infra.local.sample_erp import ColumnSpec, SampleErp, TableSpec, parse_columns
 from shared.adapters.connectors import Connectors
+from shared.adapters.http_source import HttpSource
 from shared.adapters.postgres.catalogue import Catalogue
 from shared.api.app import create_app
-from shared.composition import new_uid
 from shared.secrets import EnvironmentSecrets
+from shared.sync.catalogue import Connector
 from tests.fixtures_erp import MakeErp
 from tests.integration.test_api_postgres import RealWorld
 
@@ -29,6 +30,7 @@ class ErpWorld(RealWorld):
 
     def __init__(self, conninfo: str, erp: SampleErp) -> None:
         super().__init__(conninfo)
+        self.opened: set[HttpSource] = set()
         catalogue = self.services.catalogue
         assert isinstance(catalogue, Catalogue)
         secrets = EnvironmentSecrets({"ERP_TOKEN": erp.credentials.static_token})
@@ -40,8 +42,13 @@ class ErpWorld(RealWorld):
         self.sample = self.post("/api/v1/connectors", json=asked)["uid"]
 
     def allow(self, connectors: Connectors) -> None:
+        def remember(connector: Connector) -> HttpSource:
+            source = connectors.open(connector)
+            self.opened.add(source)
+            return source
+
         hosts = ("127.0.0.1", "erp.example.com")
-        self.services = replace(self.services, open_source=connectors.open, connector_hosts=hosts)
+        self.services = replace(self.services, open_source=remember, connector_hosts=hosts)
         self.app = create_app(self.services)
 
     def discover(self) -> Any:
@@ -58,6 +65,8 @@ def world(database: str, erp: SampleErp) -> Iterator[ErpWorld]:
     made = ErpWorld(database, erp)
     yield made
     made.database.close()
+    for source in made.opened:
+        source.close()
 
 
 def test_discovered_table_stands_in_postgresql(world: ErpWorld, database: str) -> None:

@@ -10,7 +10,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from shared.adapters.tokens import EntraTokens, LocalTokens, SigningKeys, entra_issuer, sign_local_token
+from shared.adapters.tokens import (
+    EntraTokens,
+    LocalTokens,
+    SigningKeys,
+    entra_issuer,
+    json_fetcher,
+    sign_local_token,
+)
 from shared.errors import ConfigurationError, SourceUnavailableError, UnauthorizedError
 
 ISSUER, AUDIENCE = entra_issuer("a-tenant"), "api://tributary"
@@ -191,3 +198,8 @@ def test_local_tokens_refuse_to_start_in_azure(marker: str) -> None:
 def test_short_local_secret_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="LOCAL_TOKEN_SECRET"):
         LocalTokens("changeme", {})
+
+
+def test_issuer_that_cannot_be_reached_is_a_transient_error() -> None:
+    with pytest.raises(SourceUnavailableError, match="signing keys"):
+        json_fetcher("http://127.0.0.1:9/keys")()

@@ -65,7 +65,8 @@ def encode(fields: Sequence[Field]) -> Encoded:
     rows = len(fields[0].values)
     block = _block(rows, len(fields), fixed)
     stream = _assemble(rows, block, loose)
-    return Encoded(tuple(c.name for c in [*fixed, *loose]), memoryview(stream))
+    order = (*(c.name for c in fixed), *(c.name for c in loose))
+    return Encoded(order, memoryview(stream.data))
 
 
 def _packs(column: _Fixed | _Variable) -> bool:
@@ -218,7 +219,8 @@ def _digits(values: pl.Series, scale: int, shown_scale: NDArray[np.int16] | np.i
     fraction_groups = -(-scale // 4)
     unscaled = values.to_physical().fill_null(0)
     factor = 10 ** (4 * fraction_groups - scale)
-    largest = max(abs(int(unscaled.min() or 0)), abs(int(unscaled.max() or 0))) * factor  # type: ignore[call-overload]
+    extremes: list[int] = [value for value in (unscaled.min(), unscaled.max()) if isinstance(value, int)]
+    largest = max(map(abs, extremes), default=0) * factor
     groups = max(-(-len(str(largest)) // 4), fraction_groups, 1)
     out = np.empty((len(values), 4 + groups), ">i2")
     out[:, 0] = groups

@@ -87,7 +87,7 @@ def _compose(text: str, statements: Statements, **more: sql.Composable) -> sql.C
         "same_key": statements.same_key("t", "u"),
         "keys": names([c.name for c in statements.keys]),
     }
-    return sql.SQL(text).format(**parts, **_BRIDGE, **more)  # type: ignore[arg-type]  # constants of this module
+    return sql.SQL(text).format(**parts, **_BRIDGE, **more)
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ BRIDGE_TYPES: dict[str, ColumnType] = {
 
 def names(columns: Sequence[str], prefix: str = "") -> sql.Composed:
     """Quoted names, comma-separated, each after `prefix` (such as "t.")."""
-    return sql.SQL(", ").join(sql.SQL(prefix) + sql.Identifier(c) for c in columns)  # type: ignore[arg-type]
+    return sql.SQL(", ").join(sql.SQL(prefix) + sql.Identifier(c) for c in columns)
 
 
 def copy_into(table: sql.Composable, columns: Sequence[str]) -> sql.Composed:

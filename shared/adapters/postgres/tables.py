@@ -27,8 +27,8 @@ _PROTECTED_SCHEMAS = ("information_schema", "pg_catalog", "pg_toast")
 # Name, definition: in the order they stand in the table, before and after the mapped columns.
 _IDENTITY: tuple[tuple[str, LiteralString], ...] = (("_bridge_uid", "uuid PRIMARY KEY"),)
 _OWN: tuple[tuple[str, LiteralString], ...] = (
-    ("_bridge_created_at", "timestamptz NOT NULL"),
-    ("_bridge_updated_at", "timestamptz NOT NULL"),
+    ("_bridge_created_at", "timestamptz NOT NULL DEFAULT now()"),
+    ("_bridge_updated_at", "timestamptz NOT NULL DEFAULT now()"),
     ("_bridge_erp_key_hash", "uuid NOT NULL"),
     ("_bridge_erp_data_hash", "bytea NOT NULL"),
     ("_bridge_erp_rowversion", 'text COLLATE "C"'),

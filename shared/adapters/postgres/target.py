@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -34,6 +35,7 @@ from shared.adapters.postgres.statements import (
     Statements,
     copy_into,
 )
+from shared.errors import TargetRefusedError
 from shared.sql import query
 from shared.sync.delta import KNOWN_SCHEMA
 from shared.sync.model import (
@@ -51,6 +53,7 @@ from shared.sync.ports import Chunk, ChunkConflictError, Claim, Counters, Due, R
 _MICROSECONDS_TO_2000 = 946_684_800_000_000
 _HASH_BYTES = 33
 _REFUSED_VALUE = re.compile("22...|23502|23514|54000")  # data exceptions, NOT NULL, CHECK, index row too long
+_REFUSED_AT_MOST = 1000  # rows of a chunk; above it the table is at fault, not its rows
 _BRIDGE_FRAME = {KEY: KEY_HASH, DATA: ROW_HASH, ROWVERSION: VERSION, REFERENCE_TEXT: REFERENCE}
 
 
@@ -109,8 +112,13 @@ class PostgresTarget:
                     "CREATE TEMP TABLE trial (LIKE {} INCLUDING DEFAULTS INCLUDING CONSTRAINTS) ON COMMIT DROP"
                 ).format(statements.target)
             )
-            found = list(self._halve(connection, statements, rows))
+            found = list(islice(self._halve(connection, statements, rows), _REFUSED_AT_MOST + 1))
             connection.rollback()
+        if len(found) > _REFUSED_AT_MOST:
+            raise TargetRefusedError(
+                f"{claim.config.slug}: PostgreSQL refuses more than {_REFUSED_AT_MOST} rows of one chunk ({found[0][1]})",
+                hint="a column of the target does not fit its source: widen it in the field mappings, then sync again",
+            )
         return pl.DataFrame(found, schema=[ROW, "code", "message"], orient="row")
 
     def _halve(

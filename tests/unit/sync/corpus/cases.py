@@ -67,7 +67,8 @@ ID = SourceColumn("id", "NUMBER(18)", column_type("NUMBER(18)", "oracle")[0])
 def config(columns: Sequence[SourceColumn], *, key: str = "id", dialect: str = "oracle") -> RunConfig:
     """A run over these columns, all renamed to themselves."""
     targets = tuple(
-        TargetColumn(c.name, c.type, c.name == key, c.name != key, Expression("rename", (c.name,))) for c in columns
+        TargetColumn(c.name, c.type, c.name == key, c.name != key, Expression("rename", (c.name,)))
+        for c in columns
     )
     return RunConfig(
         "e", "corpus", "hash", dialect, tuple(columns), targets,  # type: ignore[arg-type]
