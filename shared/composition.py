@@ -1,4 +1,4 @@
-"""The only place that builds objects: settings in, the application out, each part made when it is first needed."""
+"""The only place that builds objects: settings in, the application out, each part made when first needed."""
 
 import os
 import secrets as entropy
@@ -9,14 +9,11 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from shared.adapters.postgres.database import Database, Server
 from shared.errors import ConfigurationError
-from shared.messages import SliceMessage, parse_slice_message
-from shared.settings import Settings, load_settings
-from shared.sync.guards import Guards
-from shared.telemetry import configure_logging, log
+from shared.process import prepare_process
 
 if TYPE_CHECKING:
+    # Every import below costs a cold start something, so each is made where its part is first needed.
     import polars as pl
     from fastapi import FastAPI
 
@@ -24,12 +21,16 @@ if TYPE_CHECKING:
     from shared.adapters.execution_log import TableLog
     from shared.adapters.postgres.agenda import Agenda
     from shared.adapters.postgres.catalogue import Catalogue
+    from shared.adapters.postgres.database import Database
     from shared.adapters.postgres.runs import Runs
     from shared.adapters.postgres.slices import Slices
     from shared.adapters.storage_queue import StorageQueue
     from shared.adapters.tokens import TokenVerifier
     from shared.secrets import Secrets, SecretStore
+    from shared.settings import Settings
     from shared.sync.deliver import Deliveries
+    from shared.sync.guards import Guards
+    from shared.sync.run import SliceRunner
     from shared.sync.tick import Tick
 
 LEASE_S = 660  # above host.json's functionTimeout of ten minutes
@@ -51,7 +52,11 @@ class SystemClock:
 class App:
     """The application. Triggers call its methods; everything behind them is injected."""
 
-    def __init__(self, settings: Settings, guards: Guards | None = None) -> None:
+    def __init__(self, settings: "Settings", guards: "Guards | None" = None) -> None:
+        prepare_process()
+        from shared.sync.guards import Guards
+        from shared.telemetry import configure_logging
+
         self.settings, self.guards, self.clock = settings, guards or Guards(), SystemClock()
         configure_logging(settings.log_level, settings.log_format)
         if settings.migrate_on_start:
@@ -64,12 +69,15 @@ class App:
 
     def sync_table(self, body: bytes, message_id: str, dequeue_count: int) -> None:
         """Work on the slice that a message names; raises MessageError for a message that is none of ours."""
+        from shared.messages import parse_slice_message
+
         message = parse_slice_message(body)
         self.deliveries.deliver(message.run_uid, message.slice, message_id, dequeue_count)
 
     def handle_poison(self, body: bytes, message_id: str) -> None:
         """A dead message becomes a visible failure, or a later attempt."""
         from shared.adapters.postgres.poison import handle_poison
+        from shared.telemetry import log
 
         outcome = handle_poison(self.database, self.slices, self.settings.sync_queue_name, message_id, body)
         log("poison_handled", level=30, message_id=message_id, outcome=outcome)
@@ -90,8 +98,10 @@ class App:
         self.database.close()
 
     @cached_property
-    def database(self) -> Database:
+    def database(self) -> "Database":
         """Metadata and targets."""
+        from shared.adapters.postgres.database import Database, Server
+
         s = self.settings
         password = s.postgres_password.get_secret_value() if s.postgres_password else None
         if s.postgres_auth == "entra":
@@ -99,7 +109,15 @@ class App:
                 "POSTGRES_AUTH: entra is not available yet",
                 hint="set POSTGRES_AUTH=password and POSTGRES_PASSWORD",
             )
-        server = Server(s.postgres_host, s.postgres_port, s.postgres_db, s.postgres_user, lambda: password, s.sslmode, s.postgres_sslrootcert)  # fmt: skip
+        server = Server(
+            host=s.postgres_host,
+            port=s.postgres_port,
+            database=s.postgres_db,
+            user=s.postgres_user,
+            password=lambda: password,
+            sslmode=s.sslmode,
+            sslrootcert=s.postgres_sslrootcert,
+        )
         return Database(server, s.postgres_schema, pool_max=max(2, s.postgres_pool_max))
 
     @cached_property
@@ -109,7 +127,13 @@ class App:
 
         s = self.settings
         retry = Retry(s.max_retries, s.retry_delay_seconds, s.max_retry_delay_seconds)
-        return Slices(self.database, lease_s=LEASE_S, default_limit=s.sync_max_concurrent, retry=retry)
+        return Slices(
+            self.database,
+            lease_s=LEASE_S,
+            default_limit=s.sync_max_concurrent,
+            retry=retry,
+            decide=self.guards.claim,
+        )
 
     @cached_property
     def catalogue(self) -> "Catalogue":
@@ -140,6 +164,7 @@ class App:
     def secrets(self) -> "Secrets":
         """Secret values by name: from Key Vault, or locally from the environment."""
         from shared.secrets import EnvironmentSecrets
+        from shared.settings import Settings
 
         return self.vault or EnvironmentSecrets(os.environ, [name.upper() for name in Settings.model_fields])
 
@@ -181,12 +206,18 @@ class App:
         from shared.adapters.postgres.agenda import Agenda
 
         s = self.settings
-        return Agenda(self.database, self.slices, default_limit=s.sync_max_concurrent, default_interval_s=s.default_sync_interval_seconds)  # fmt: skip
+        return Agenda(
+            self.database,
+            self.slices,
+            default_limit=s.sync_max_concurrent,
+            default_interval_s=s.default_sync_interval_seconds,
+        )
 
     def tick(self) -> "Tick":
         """One tick of detection."""
         from shared.sync.detect import Detector
         from shared.sync.tick import Tick
+        from shared.telemetry import log
 
         def detector() -> Detector:
             concurrency = self.settings.detect_concurrency
@@ -195,15 +226,14 @@ class App:
         return Tick(self.agenda, self.runs, detector, self.send_outbox, log)
 
     @cached_property
-    def deliveries(self) -> "Deliveries":
-        """What messages lead to."""
-        from shared.adapters.postgres.finished import copy_finished
+    def runner(self) -> "SliceRunner":
+        """What works on one slice."""
         from shared.adapters.postgres.target import PostgresTarget
-        from shared.sync.deliver import Deliveries
         from shared.sync.run import SliceRunner
+        from shared.telemetry import log
 
         s = self.settings
-        runner = SliceRunner(
+        return SliceRunner(
             target=PostgresTarget(self.database, lease_s=LEASE_S, uuid7=new_uids),
             ledger=self.slices,
             guards=self.guards,
@@ -212,8 +242,23 @@ class App:
             full_max_rows=s.full_max_rows,
             tell=log,
         )
-        copy = lambda: _nothing(copy_finished(self.database, self.table_log.write))  # noqa: E731
-        return Deliveries(self.slices, runner, self.connectors, self.send_outbox, self._send_later, copy, log)
+
+    @cached_property
+    def deliveries(self) -> "Deliveries":
+        """What messages lead to."""
+        from shared.adapters.postgres.finished import copy_finished
+        from shared.sync.deliver import Deliveries
+        from shared.telemetry import log
+
+        return Deliveries(
+            claims=self.slices,
+            runner=self.runner,
+            sources=self.connectors,
+            send_outbox=self.send_outbox,
+            send_later=self._send_later,
+            copy_finished=lambda: copy_finished(self.database, self.table_log.write),
+            tell=log,
+        )
 
     def send_outbox(self) -> int:
         """Send what transactions left in the outbox; raises QueueUnavailableError."""
@@ -222,6 +267,8 @@ class App:
         return send_outbox(self.database, self.queue.send)
 
     def _send_later(self, run_uid: UUID, slice_: int, delay_s: int) -> None:
+        from shared.messages import SliceMessage
+
         self.queue.send(SliceMessage(run_uid, slice_).to_json(), delay_s)
 
     @cached_property
@@ -233,14 +280,26 @@ class App:
         from shared.api.ports import ApiServices
 
         s = self.settings
-        return create_app(ApiServices(metadata_schema=s.postgres_schema,
-            tokens=self._tokens(), catalogue=self.catalogue, discovery=DiscoveryService(self.catalogue, new_uid),
-            runs=self.runs, overview=Overview(self.database, default_interval_s=s.default_sync_interval_seconds), open_source=self.connectors.open,
-            send_outbox=self.send_outbox, migrate=self.migrate, database_ok=self._database_ok, new_uid=new_uid,
-            clock=time.monotonic, connector_hosts=s.allowed_connector_hosts, secrets=self.vault,
-            rate_limit_per_minute=s.rate_limit_per_minute,
-            cors_origins=tuple(o.strip() for o in s.cors_origins.split(",") if o.strip()),
-        ))  # fmt: skip
+        return create_app(
+            ApiServices(
+                tokens=self._tokens(),
+                catalogue=self.catalogue,
+                discovery=DiscoveryService(self.catalogue, new_uid),
+                runs=self.runs,
+                overview=Overview(self.database, default_interval_s=s.default_sync_interval_seconds),
+                open_source=self.connectors.open,
+                send_outbox=self.send_outbox,
+                migrate=self.migrate,
+                database_ok=self._database_ok,
+                new_uid=new_uid,
+                clock=time.monotonic,
+                connector_hosts=s.allowed_connector_hosts,
+                secrets=self.vault,
+                rate_limit_per_minute=s.rate_limit_per_minute,
+                cors_origins=tuple(o.strip() for o in s.cors_origins.split(",") if o.strip()),
+                metadata_schema=s.postgres_schema,
+            )
+        )
 
     def _database_ok(self) -> None:
         with self.database.connection() as connection:
@@ -264,10 +323,6 @@ class App:
         return tokens.EntraTokens(
             keys, issuer=tokens.entra_issuer(s.entra_tenant_id), audience=s.entra_audience
         )
-
-
-def _nothing(_: object) -> None:
-    return None
 
 
 def new_uids(count: int) -> "pl.Series":
@@ -294,4 +349,6 @@ def services() -> App:
 
 @cache
 def _app() -> App:
+    from shared.settings import load_settings
+
     return App(load_settings())

@@ -1,4 +1,4 @@
-"""Named points where a test may kill, hang or fail the process; nothing at all unless the environment arms one.
+"""Named points where a test may kill, hang, stop or fail the process; nothing at all unless the environment arms one.
 
 `TRIBUTARY_FAILPOINTS="chunk.copy=kill@2;claim.after=raise"`: at the second hit of the first, at every hit of
 the second. Arming refuses to work on Azure.
@@ -10,15 +10,15 @@ import time
 from collections import Counter
 from typing import Literal, cast
 
-Action = Literal["kill", "hang", "raise"]
+Action = Literal["kill", "hang", "raise", "stop"]
 
 # Every point in the code, so that a test can walk them all and a typo in a test is an error.
 POINTS = (
     "detect.before_create", "detect.after_create", "outbox.before_send", "outbox.after_send", "outbox.after_commit",
     "claim.before", "claim.after", "page.before", "page.after", "stages.after", "chunk.begin", "chunk.lookup",
     "chunk.copy", "chunk.update", "chunk.rejects", "chunk.seen", "chunk.before_commit", "chunk.after_commit",
-    "stage.create", "publish.before_commit", "publish.after_commit", "deletes.mark", "deletes.chunk",
-    "continuation.before", "finish.before", "finish.after", "log.before", "log.after", "acknowledge.before",
+    "stage.create", "publish.before_commit", "publish.after_commit", "deletes.mark", "deletes.before_commit",
+    "deletes.chunk", "continuation.before", "continuation.after", "finish.before", "finish.after", "log.before", "log.after", "acknowledge.before",
 )  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def arm(specification: str) -> None:
     for part in filter(None, specification.split(";")):
         name, _, rest = part.partition("=")
         action, _, nth = rest.partition("@")
-        if name not in POINTS or action not in ("kill", "hang", "raise"):
+        if name not in POINTS or action not in ("kill", "hang", "raise", "stop"):
             raise ValueError(f"failpoint {part!r}: no such point or action")
         if "WEBSITE_INSTANCE_ID" in os.environ:
             raise ValueError("failpoints never arm on Azure")
@@ -56,6 +56,10 @@ def hit(name: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     elif action == "hang":
         time.sleep(3600)
+    elif action == "stop":
+        # Whoever sends SIGCONT lets the process go on from here, however late.
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return
     raise FailpointError(name)
 
 

@@ -20,6 +20,7 @@ from infra.local.paths import LOCAL_DIR, REPO_ROOT
 from infra.local.ports import LOOPBACK, Ports
 from infra.local.postgres import SUPERUSER, PostgresServer
 from infra.local.progress import say
+from infra.local.sample_erp.erp import Credentials
 from infra.local.secret import kept_secret
 
 
@@ -66,6 +67,7 @@ class Stack:
 
     def computed(self) -> dict[str, str]:
         """The settings that follow from the stack itself."""
+        erp = Credentials()
         return {
             "FUNCTIONS_WORKER_RUNTIME": "python",
             "AzureWebJobsStorage": self.azurite.connection_string,
@@ -78,6 +80,10 @@ class Stack:
             "POSTGRES_DB": self.postgres.database,
             "POSTGRES_USER": SUPERUSER,
             "POSTGRES_PASSWORD": self.postgres.password,
+            # The sample ERP's credentials, under the name that its connector's secret has.
+            "SAMPLE_ERP": json.dumps({"client_id": erp.client_id, "client_secret": erp.client_secret}),
+            # Somebody is watching: an idle queue is asked every second.
+            "AzureFunctionsJobHost__extensions__queues__maxPollingInterval": "00:00:01",
         }
 
     def parts(self) -> tuple[Part, ...]:

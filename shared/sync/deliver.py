@@ -6,6 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from shared.errors import AppError, QueueUnavailableError
+from shared.failpoints import hit
 from shared.sync.claims import ClaimAnswer, Ignore, Wait
 from shared.sync.detect import Sources
 from shared.sync.run import SliceRunner, Told
@@ -30,7 +31,7 @@ class Deliveries:
     sources: Sources
     send_outbox: Callable[[], int]
     send_later: Callable[[UUID, int, int], None]
-    copy_finished: Callable[[], None]
+    copy_finished: Callable[[], int]
     tell: Told
 
     def deliver(self, run_uid: UUID, slice_: int, message_id: str, dequeue_count: int) -> None:
@@ -46,6 +47,7 @@ class Deliveries:
             connector = self.sources
             self.runner.run(answer, lambda: connector.source(answer.connector_uid))
         self.flush()
+        hit("acknowledge.before")
 
     def flush(self) -> None:
         """Send the outbox and copy finished runs; neither may fail the work that is already committed."""

@@ -231,7 +231,8 @@ def page_facts(page: DecodedPage, versions: pl.Series, key_hashes: pl.Series, bo
     )
     hashes = key_hashes.filter(counted).drop_nulls()
     known = versions.filter(counted).drop_nulls()
-    top = known.unique().top_k(2).sort(descending=True).to_list() if len(known) else []
+    greatest = known.max()
+    second = known.filter(known < greatest).max() if greatest is not None else None
     whole = versions.drop_nulls()
     least = whole.min()
     return PageFacts(
@@ -241,8 +242,8 @@ def page_facts(page: DecodedPage, versions: pl.Series, key_hashes: pl.Series, bo
         keys=len(hashes),
         key_sum=sum_keys(hashes),
         least=least if isinstance(least, str) else None,
-        greatest=top[0] if top else None,
-        second=top[1] if len(top) > 1 else None,
+        greatest=greatest if isinstance(greatest, str) else None,
+        second=second if isinstance(second, str) else None,
         in_order=whole.is_sorted(),
     )
 

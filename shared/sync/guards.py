@@ -7,8 +7,14 @@ know each still does its work.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import polars as pl
+
 from shared.errors import ConservationError, DeleteGuardError
+from shared.sync.claims import Decision, decide_claim
+from shared.sync.delta import Settled, settle
+from shared.sync.fetch import Walk, fix_bound
 from shared.sync.ports import Counters, Due, Fenced
+from shared.sync.rowversion import check_progress, lower_bound
 
 DELETE_FLOOR = 10  # rows; up to here a share says nothing
 
@@ -61,5 +67,10 @@ class Guards:
     delete: Callable[[Due, float, int | None], None] = judge_deletes
     fence: Callable[[Fenced], None] = hold_fence
     completeness: Callable[[bool], bool] = may_conclude
+    settle: Callable[[pl.DataFrame], Settled] = settle
+    bound: Callable[..., Walk] = fix_bound
+    lower_bound: Callable[..., str | None] = lower_bound
+    progress: Callable[..., None] = check_progress
+    claim: Callable[..., Decision] = decide_claim
     rejects_are_seen: bool = True
     row_versions: bool = True

@@ -74,6 +74,7 @@ def _commit(chunk: Chunk, claim: Claim, target: Target, guards: Guards) -> Count
 def _stage(chunk: Chunk, transaction: ChunkTransaction) -> Counters:
     """A snapshot's rows wait in staging; what becomes of them is known at publication."""
     transaction.stage(chunk.rows)
+    hit("stage.create")
     return Counters(fetched=chunk.fetched, superseded=chunk.superseded, rejected=chunk.rejects.height)
 
 

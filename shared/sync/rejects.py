@@ -31,15 +31,20 @@ def concat(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 
 def keyed(
-    rejects: pl.DataFrame, raw: pl.DataFrame, config: RunConfig, identify: Callable[[Batch, RunConfig], Batch]
+    rejects: pl.DataFrame,
+    raw: pl.DataFrame,
+    versioned: pl.DataFrame,
+    config: RunConfig,
+    identify: Callable[[Batch, RunConfig], Batch],
 ) -> pl.DataFrame:
     """Rejects of the value stages with raw text and, where their keys pass the rules, key hash and reference.
 
     `identify` takes rows through every stage; here all columns but the key's are blank, so only a key can fail.
+    `versioned` is `raw` under order-preserving versions.
     """
     if rejects.is_empty():
         return pl.DataFrame(schema=KEYED_SCHEMA)
-    refused = raw.join(rejects.select(ROW), on=ROW, how="semi", maintain_order="left")
+    refused = versioned.join(rejects.select(ROW), on=ROW, how="semi", maintain_order="left")
     keys = identify(Batch(blank_beside_key(refused, config), no_rejects()), config).rows
     return _finish(rejects, keys, raw, config)
 

@@ -33,7 +33,7 @@ from shared.sync.guards import Guards
 from shared.sync.load import load
 from shared.sync.model import KEY_HASH, VERSION
 from shared.sync.ports import Chunk, Claim, Clock, Counters, Ending, Ledger, Target
-from shared.sync.rowversion import Progress, check_progress, encode_one, lower_bound
+from shared.sync.rowversion import Progress, encode_one
 from shared.sync.stages import Stages
 
 CHUNK_ROWS = 50_000
@@ -79,17 +79,22 @@ class SliceRunner:
     tell: Told
     mask_key: Callable[[], bytes | None] = lambda: None
     chunk_rows: int = CHUNK_ROWS
+    delete_batch: int = DELETE_BATCH
 
     def run(self, claim: Claim, source: Callable[[], Source]) -> Outcome:
         """Work on the slice; every error ends in a decision recorded in the ledger, or leaves when it can't be."""
-        started = self.clock.monotonic()
         try:
-            if claim.kind == "publish":
-                return self._publish(claim)
-            return self._walk(claim, source(), started)
+            return self._attempt(claim, source)
         except FencedError as error:
             self.tell("fenced", run=str(claim.run_uid), slice=claim.slice, reason=error.message)
             return "fenced"
+
+    def _attempt(self, claim: Claim, source: Callable[[], Source]) -> Outcome:
+        """The work, and what its errors lead to; the decision itself may find that the claim no longer stands."""
+        try:
+            if claim.kind == "publish":
+                return self._publish(claim)
+            return self._walk(claim, source(), self.clock.monotonic())
         except TransientError as error:
             if self.ledger.back_off(claim, error, error.retry_after_s):
                 self.tell("backed_off", run=str(claim.run_uid), slice=claim.slice, code=error.code)
@@ -127,7 +132,7 @@ class SliceRunner:
         config = claim.config
         is_delta = config.strategy == "rowversion"
         lower = (
-            lower_bound(claim.watermark, config.overlap, config.version)
+            self.guards.lower_bound(claim.watermark, config.overlap, config.version)
             if is_delta and config.version
             else None
         )
@@ -135,7 +140,7 @@ class SliceRunner:
         if config.version is not None and probe is not None and probe.max_rowversion is not None:
             seen = encode_one(probe.max_rowversion, config.version)
             stored = claim.watermark if is_delta else None
-            check_progress(Progress(stored, seen, self.clock.now()), config.version, config.overlap)
+            self.guards.progress(Progress(stored, seen, self.clock.now()), config.version, config.overlap)
         # A refresh fixes a bound too: the watermark it leaves must not pass rows that were still in flight.
         bounded = is_delta or (claim.purpose == "refresh" and config.version is not None)
         walk = fetch.first_request(config, probe, lower, is_delta=bounded)
@@ -188,11 +193,12 @@ class SliceRunner:
         if claim.soft_deleted == 0:
             self.guards.delete(due, claim.config.delete_guard_percent, claim.allow_deletes)
         while True:
-            with self.target.delete_due(claim, DELETE_BATCH) as deletion:
+            with self.target.delete_due(claim, self.delete_batch) as deletion:
                 taken = deletion.delete()
                 self.guards.fence(deletion)
+                hit("deletes.before_commit")
             hit("deletes.chunk")
-            if taken < DELETE_BATCH:
+            if taken < self.delete_batch:
                 return True
             if self._over_budget(started):
                 return False
@@ -304,13 +310,15 @@ class _Feeder:
             self._ask()
         asked_at = self._asked_at
         pages: list[DecodedPage] = []
+        versions: list[pl.Series] = []
         rows = size = 0
         while not self._walk.ended and rows < self._runner.chunk_rows and size < CHUNK_BYTES:
             body = self._body()
-            page = self._page(body)
+            page, encoded = self._page(body)
             pages.append(page)
+            versions.append(encoded)
             rows, size = rows + page.received, size + len(body)
-        prepared = self._stages.prepare(pages)
+        prepared = self._stages.prepare(pages, versions, self._runner.guards.settle)
         hit("stages.after")
         self._walk = self._settled(prepared.keys)
         self._remember(prepared.changed, pages)
@@ -346,18 +354,19 @@ class _Feeder:
         assert request is not None, "a walk that has not ended has a next request"
         return request
 
-    def _page(self, body: bytes) -> DecodedPage:
+    def _page(self, body: bytes) -> tuple[DecodedPage, pl.Series]:
         config = self._claim.config
         page = decode_page(body, config)
         if page.missing and page.frame.height:
             raise _drift(config.slug, page.missing)
-        self._walk = fetch.fix_bound(self._walk, page.envelope, config.version)
+        self._walk = self._runner.guards.bound(self._walk, page.envelope, config.version)
         nothing = pl.Series(KEY_HASH, [None] * page.frame.height, dtype=pl.Binary)
-        facts = fetch.page_facts(page, self._stages.versions(page), nothing, self._walk.bound)
+        versions = self._stages.versions(page)
+        facts = fetch.page_facts(page, versions, nothing, self._walk.bound)
         self._walk = fetch.after_page(self._walk, facts, config)
         if not self._walk.ended:
             self._ask()
-        return page
+        return page, versions
 
     def _settled(self, keys: pl.DataFrame) -> Walk:
         """The walk with this chunk's keys, which only the stages know; at its end, proven or begun again."""

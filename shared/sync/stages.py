@@ -56,13 +56,20 @@ class Stages:
         )
 
     def prepare(
-        self, pages: Sequence[DecodedPage], settle_rows: Callable[[pl.DataFrame], Settled] = settle
+        self,
+        pages: Sequence[DecodedPage],
+        versions: Sequence[pl.Series],
+        settle_rows: Callable[[pl.DataFrame], Settled] = settle,
     ) -> Prepared:
-        """Take the pages through every stage and settle the keys that stand twice."""
+        """Take the pages through every stage and settle the keys that stand twice.
+
+        `versions` holds what `versions` gave for each page.
+        """
         joined = join_pages(pages)
-        typed = self._typed(joined)
+        versioned = joined.rows.with_columns(pl.concat(versions).alias(VERSION))
+        typed = self._typed(joined, versioned)
         batch = self._identify(typed, self._config)
-        described = rejects.keyed(batch.rejects, typed.rows, self._config, self._identify)
+        described = rejects.keyed(batch.rejects, joined.rows, versioned, self._config, self._identify)
         settled = settle_rows(batch.rows)
         refused = rejects.keyed_from_rows(settled.rejects, batch.rows, joined.rows, self._config)
         return Prepared(
@@ -91,16 +98,15 @@ class Stages:
     def _map(self, batch: Batch, config: RunConfig) -> Batch:
         return mapping.apply(batch, config, self._mask_key)
 
-    def _typed(self, batch: Batch) -> Batch:
-        """The batch with versions in order-preserving form; rows whose version is no version are rejected."""
-        raw, spec = batch.rows[VERSION], self._config.version
+    def _typed(self, batch: Batch, versioned: pl.DataFrame) -> Batch:
+        """The batch under its order-preserving versions, without the rows whose version is no version."""
+        spec = self._config.version
         if spec is None:
-            return Batch(batch.rows.with_columns(pl.lit(None, pl.String).alias(VERSION)), batch.rejects)
-        encoded = encode(raw, spec)
-        malformed = is_malformed(raw, encoded)
-        rows = batch.rows.with_columns(encoded.alias(VERSION))
+            return Batch(versioned, batch.rejects)
+        malformed = is_malformed(batch.rows[VERSION], versioned[VERSION])
         if not malformed.any():
-            return Batch(rows, batch.rejects)
+            return Batch(versioned, batch.rejects)
+        rows = versioned
         bad = rows.filter(malformed).select(
             ROW,
             pl.lit("coerce").alias("stage"),

@@ -75,16 +75,17 @@ def _packs(column: _Fixed | _Variable) -> bool:
 
 def _block(rows: int, count: int, fixed: Sequence[_Fixed]) -> Bytes:
     """The head of every row: the field count and all fields of fixed width."""
-    width = 2 + sum(4 + c.payload.shape[1] for c in fixed)
-    block = np.empty((rows, width), np.uint8)
-    block[:, :2] = np.frombuffer(count.to_bytes(2, "big"), np.uint8)
-    at = 2
-    for column in fixed:
-        size = column.payload.shape[1]
-        block[:, at : at + 4] = np.frombuffer(size.to_bytes(4, "big"), np.uint8)
-        block[:, at + 4 : at + 4 + size] = column.payload
-        at += 4 + size
-    return block
+    layout: list[tuple[str, str] | tuple[str, str, tuple[int]]] = [("count", ">i2")]
+    for i, column in enumerate(fixed):
+        width = column.payload.shape[1]
+        # Whole words where the width is one: a copy of eight bytes costs no more than one of a single byte.
+        layout += [(f"size{i}", ">i4"), (f"value{i}", f"V{width}")]
+    block = np.empty(rows, np.dtype(layout))
+    block["count"] = count
+    for i, column in enumerate(fixed):
+        block[f"size{i}"] = column.payload.shape[1]
+        block[f"value{i}"] = _items(column.payload)
+    return block.view(np.uint8).reshape(rows, block.dtype.itemsize)
 
 
 def _assemble(rows: int, block: Bytes, loose: Sequence[_Variable]) -> Bytes:

@@ -3,6 +3,7 @@
 Every statement here follows one order of locks: connector, entity state, slice.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,7 @@ from shared.failpoints import hit
 from shared.sql import query
 from shared.sync.claims import (
     ClaimAnswer,
+    Decision,
     Ignore,
     SliceState,
     Take,
@@ -43,8 +45,16 @@ class Retry:
 class Slices:
     """Slices of all runs. `lease_s` is never below the function timeout; `default_limit` counts slots a connector."""
 
-    def __init__(self, database: Database, *, lease_s: int, default_limit: int, retry: Retry) -> None:
-        self._database, self._schema = database, database.schema
+    def __init__(
+        self,
+        database: Database,
+        *,
+        lease_s: int,
+        default_limit: int,
+        retry: Retry,
+        decide: Callable[..., Decision] = decide_claim,
+    ) -> None:
+        self._database, self._schema, self._decide = database, database.schema, decide
         self._lease_s, self._default_limit, self._retry = lease_s, default_limit, retry
 
     def claim(self, run_uid: UUID, slice_: int, message_id: str, dequeue_count: int) -> ClaimAnswer:
@@ -56,7 +66,7 @@ class Slices:
             if row is None:
                 return Ignore("no such slice, or another delivery is at it")
             state = SliceState(**{n: row[n] for n in _STATE_FIELDS if n != "run_in_flight"}, run_in_flight=row["run_status"] in ("queued", "running"))  # fmt: skip
-            decision = decide_claim(state, message_id, dequeue_count, row["now"])
+            decision = self._decide(state, message_id, dequeue_count, row["now"])
             if isinstance(decision, Take):
                 answer: ClaimAnswer = self._take(connection, row, message_id, dequeue_count)
             else:
@@ -152,6 +162,7 @@ class Slices:
             held = self._hold(connection, claim)
             self._release(connection, names, admitted=True, attempt=held["attempt"], delay_s=0)
             connection.execute(query("outbox_insert", self._schema), names | {"delay_s": 0})
+        hit("continuation.after")
 
     def back_off(self, claim: Claim, error: AppError, wish_s: float | None) -> bool:
         """Queue the slice again after a transient failure; false when its attempts are used up."""
@@ -174,6 +185,7 @@ class Slices:
 
     def begin_publish(self, claim: Claim) -> None:
         """End a snapshot's walk and queue its publication as a slice of its own, which keeps the slot."""
+        hit("continuation.before")
         with self._database.connection() as connection:
             held = self._hold(connection, claim)
             names = {"run": claim.run_uid, "slice": claim.slice}
@@ -184,6 +196,7 @@ class Slices:
                 following | {"connector": held["connector_uid"], "kind": "publish", "admitted": True},
             )
             connection.execute(query("outbox_insert", self._schema), following | {"delay_s": 0})
+        hit("continuation.after")
 
     def end(self, claim: Claim, ending: Ending) -> None:
         """End the run: its outcome, the entity's state, the slot for the next in line; all or nothing."""
@@ -258,12 +271,16 @@ class Slices:
         )
 
     def _hold(self, connection: Connection, claim: Claim) -> dict[str, Any]:
-        """Lock what the slice belongs to, in order; FencedError unless the claim still stands."""
+        """Lock what the slice belongs to, in order; FencedError unless the claim still stands.
+
+        A slice that is no longer running was settled by a COMMIT whose answer got lost: it must not be settled again.
+        """
         held = connection.execute(
             query("slice_hold", self._schema),
             {"run": claim.run_uid, "slice": claim.slice, "default_limit": self._default_limit},
         ).fetchone()
-        if held is None or held["epoch"] != claim.epoch or held["generation"] != claim.config.generation:
+        stands = held is not None and held["epoch"] == claim.epoch and held["status"] == "running"
+        if held is None or not stands or held["generation"] != claim.config.generation:
             raise FencedError(f"{claim.config.slug}: slice {claim.slice} belongs to another delivery now")
         return held
 

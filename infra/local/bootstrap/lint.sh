@@ -1,0 +1,20 @@
+#!/bin/sh
+# Everything that reads the code without running it; goes on after a failure, so that one run shows all of them.
+set -u
+BIN=.venv/bin
+failed=""
+
+step() {
+    name=$1
+    shift
+    "$@" || failed="$failed $name"
+}
+
+step "ruff-check" $BIN/ruff check --quiet .
+step "ruff-format" $BIN/ruff format --check --quiet .
+step "mypy" $BIN/mypy --strict
+step "import-rules" $BIN/lint-imports --no-logo
+if [ -n "$failed" ]; then
+    echo "[check] failed:$failed" >&2
+    exit 1
+fi

@@ -1,0 +1,1 @@
+"""`python -m tests.bench`: the product's speed against a bare binary COPY of the very same rows."""

@@ -1,0 +1,18 @@
+"""What every test may use: real servers, the scripted source, an environment free of the product's settings."""
+
+import os
+
+import pytest
+
+from shared.settings import Settings
+
+pytest_plugins = ["tests.fixtures_stack", "tests.fixtures_erp"]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own settings must not change what a test sees."""
+    names = {name.upper() for name in Settings.model_fields}
+    for name in os.environ:
+        if name in names or name.startswith(("AzureWebJobs", "TRIBUTARY_")):
+            monkeypatch.delenv(name)
