@@ -94,8 +94,10 @@ class App:
         self.table_log.beat(function, self.clock.now())
 
     def close(self) -> None:
-        """Give connections back."""
-        self.database.close()
+        """Give back every connection that was made."""
+        for part in ("connectors", "queue", "table_log", "database"):
+            if part in vars(self):
+                getattr(self, part).close()
 
     @cached_property
     def database(self) -> "Database":

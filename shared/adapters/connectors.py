@@ -31,9 +31,18 @@ class Connectors:
         with self._lock:
             known = self._open.get(connector.uid)
             if known is None or known[0] != connector.updated_at:
-                known = (connector.updated_at, self._make(connector))
+                made = self._make(connector)
+                if known is not None:
+                    known[1].close()
+                known = (connector.updated_at, made)
                 self._open[connector.uid] = known
         return known[1]
+
+    def close(self) -> None:
+        """Close what was kept open; asking again opens anew."""
+        with self._lock:
+            while self._open:
+                self._open.popitem()[1][1].close()
 
     def _make(self, connector: Connector) -> HttpSource:
         if connector.kind != "http":

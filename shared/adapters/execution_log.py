@@ -59,6 +59,12 @@ class TableLog:
         """Say that a function ran."""
         return self._upsert("heartbeats", {"PartitionKey": "function", "RowKey": function, "At": at})
 
+    def close(self) -> None:
+        """Close the connection, if one was made."""
+        if self._service is not None:
+            self._service.close()
+            self._service = None
+
     def _upsert(self, table: str, row: dict[str, Any]) -> bool:
         from azure.core.exceptions import AzureError, ResourceNotFoundError
 

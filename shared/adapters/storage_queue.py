@@ -31,6 +31,12 @@ class StorageQueue:
                 hint="check AzureWebJobsStorage and that the account is up; the outbox keeps the message until then",
             ) from None
 
+    def close(self) -> None:
+        """Close the connection, if one was made."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
     def _queue(self) -> Any:
         if self._client is None:
             from azure.storage.queue import QueueClient, TextBase64EncodePolicy

@@ -26,6 +26,8 @@ from shared.sync.ports import (
 from shared.sync.rejects import concat, keyed_from_rows
 
 _TRIES = 5
+# Rows for which building the indexes afterwards beats keeping them; above the second, the final build takes too long.
+_DEFER_FROM, _DEFER_TO = 100_000, 2_000_000
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -55,11 +57,14 @@ def _commit(chunk: Chunk, claim: Claim, target: Target, guards: Guards) -> Count
         if claim.config.strategy == "full":
             counters, rejects = _stage(chunk, transaction), chunk.rejects
         else:
+            if _may_defer(chunk, claim):
+                transaction.defer_indexes()
             counters, rejects = _apply(chunk, claim, transaction, guards)
         if rejects.height:
             transaction.reject(rejects)
             hit("chunk.rejects")
-        transaction.resolve(chunk.rows)
+        if claim.config.strategy != "full":
+            transaction.resolve(chunk.rows)
         if claim.pass_uid is not None:
             _see(chunk, claim, rejects, transaction, guards)
         if claim.config.strategy != "full":
@@ -71,9 +76,15 @@ def _commit(chunk: Chunk, claim: Claim, target: Target, guards: Guards) -> Count
     return counters
 
 
+def _may_defer(chunk: Chunk, claim: Claim) -> bool:
+    """Only the first chunk of a new, empty target's first load, of a size where it pays."""
+    begins = claim.first_load and claim.new_target and claim.chunk == 0
+    return begins and chunk.expected is not None and _DEFER_FROM <= chunk.expected <= _DEFER_TO
+
+
 def _stage(chunk: Chunk, transaction: ChunkTransaction) -> Counters:
     """A snapshot's rows wait in staging; what becomes of them is known at publication."""
-    transaction.stage(chunk.rows)
+    transaction.stage(chunk.rows, chunk.attempt)
     hit("stage.create")
     return Counters(fetched=chunk.fetched, superseded=chunk.superseded, rejected=chunk.rejects.height)
 
@@ -108,8 +119,9 @@ def _changes(chunk: Chunk, claim: Claim, transaction: ChunkTransaction, guards: 
     stance = Stance(
         versions_since=claim.versions_since if guards.row_versions else _NEVER,
         written_since=chunk.requested_at if rivals else None,
-        # Rows that this very pass wrote can only be told from a rival's when there is no rival.
-        pass_began=None if rivals else claim.pass_began,
+        # Rows that this very pass wrote can only be told from a rival's when there is no rival; a second walk
+        # meets every row that the first one wrote.
+        pass_began=None if rivals or chunk.attempt > 1 else claim.pass_began,
     )
     return classify(chunk.rows, known, claim.config, stance)
 

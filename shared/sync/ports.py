@@ -36,7 +36,8 @@ class Claim:
     """One delivery's hold on one slice, and what it needs to work: the run's frozen configuration and cursor.
 
     `epoch` fences: any other number in the slice's row means somebody else holds it. `watermark` is in
-    order-preserving form. `first_load` says the target was empty when the run began. `clock_ahead_s` is
+    order-preserving form. `first_load` says the target was empty when the run began. `new_target`: no run of
+    this entity ever ended. `indexes_deferred`: a first load left the target without indexes. `clock_ahead_s` is
     PostgreSQL's clock minus ours. `soft_deleted`: what this slice deleted already. `walked`: for a publication, the
     cursor its walk ended with.
     """
@@ -53,6 +54,8 @@ class Claim:
     chunk: int
     watermark: str | None
     first_load: bool
+    new_target: bool
+    indexes_deferred: bool
     pass_uid: UUID | None
     pass_began: datetime | None
     versions_since: datetime
@@ -72,7 +75,8 @@ class Chunk:
     `rows`: settled canonical rows. `rejects`: REJECT_SCHEMA plus KEY_HASH, REFERENCE, VERSION (null where the
     key could not be formed). `raw`: the rows as they came, for rejects found while loading. `superseded`: older or equal copies within the chunk. `also_seen`: key hashes
     that stand in neither frame (both sides of a key mismatch). `keyless`: rejects that could be any row.
-    `requested_at`: before its first page was asked for, by PostgreSQL's clock. `cursor`: where to go on, as JSON.
+    `requested_at`: before its first page was asked for, by PostgreSQL's clock. `expected`: rows of the
+    whole walk, where the source tells. `cursor`: where to go on, as JSON. `attempt`: which walk of the run.
     """
 
     rows: pl.DataFrame
@@ -83,7 +87,9 @@ class Chunk:
     superseded: int
     keyless: int
     requested_at: datetime
+    expected: int | None
     cursor: Mapping[str, Any]
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +145,9 @@ class ChunkTransaction(Protocol):
     def others_wrote_since(self, moment: datetime) -> bool:
         """Whether a run of the other lane may have written to this target after `moment`."""
 
+    def defer_indexes(self) -> None:
+        """Take the empty target's indexes down until `Target.build_indexes`; leave them where that is not safe."""
+
     def insert(self, rows: pl.DataFrame) -> None:
         """Insert rows whose keys the target lacks; raises RowsRefusedError or ChunkConflictError."""
 
@@ -148,8 +157,8 @@ class ChunkTransaction(Protocol):
     def touch(self, rows: pl.DataFrame) -> None:
         """Move the stored version of rows whose content is unchanged."""
 
-    def stage(self, rows: pl.DataFrame) -> None:
-        """Append rows to the run's staging table."""
+    def stage(self, rows: pl.DataFrame, attempt: int) -> None:
+        """Append rows to the run's staging table, marked with the walk they came from."""
 
     def reject(self, rejects: pl.DataFrame) -> None:
         """Keep the rejects, newest version a key; a newer good row of a key resolves its open reject."""
@@ -175,6 +184,9 @@ class Target(Protocol):
 
     def refused_rows(self, claim: Claim, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows (ROW, code, message) that PostgreSQL will not take, found without keeping anything."""
+
+    def build_indexes(self, claim: Claim) -> None:
+        """Put deferred indexes back, settling keys that stand twice by the rules across chunks."""
 
     def mark_missing(self, claim: Claim) -> "Due":
         """After a proven pass: count who was absent, forget who came back, and say what is due. Repeatable."""
@@ -206,8 +218,11 @@ class Publication(Fenced, Protocol):
     def walked(self) -> Counters:
         """What the walk's slices counted: fetched, superseded and rejected rows."""
 
-    def settle(self) -> Counters:
-        """Settle keys that stand twice in the whole snapshot: superseded and rejected rows."""
+    def settle(self, final: int | None) -> Counters:
+        """Settle keys that stand twice in the whole snapshot: superseded and rejected rows.
+
+        Of several walks only the `final` one counts; None: none was complete, so each key's latest walk does.
+        """
 
     def due(self) -> "Due":
         """What publishing would soft-delete."""

@@ -104,6 +104,9 @@ class SliceRunner:
             return self._end(claim, Ending("failed", error))
 
     def _walk(self, claim: Claim, source: Source, started: float) -> Outcome:
+        if claim.indexes_deferred and not claim.first_load:
+            # A first load ended before its time; nothing is looked up or written without the indexes.
+            self.target.build_indexes(claim)
         progressed = self._progressed(claim, source)
         if not progressed.walk.ended:
             feeder = _Feeder(self, claim, source, progressed)
@@ -157,6 +160,8 @@ class SliceRunner:
         proven = self.guards.completeness(proof.proven)
         if claim.config.strategy == "full":
             return self._to_publication(claim, proven, proof.reason)
+        if claim.first_load:
+            self.target.build_indexes(claim)
         trouble: AppError | None = None
         if not proven:
             trouble = _unproven(claim, proof.reason)
@@ -213,10 +218,11 @@ class SliceRunner:
         return "continued"
 
     def _publish(self, claim: Claim) -> Outcome:
-        proven = self._walk_was_proven(claim)
+        walk = msgspec.convert((claim.walked or {})["walk"], Walk)
+        proven = self.guards.completeness(fetch.proof(walk).proven)
         if not (claim.cursor or {}).get("published"):
             try:
-                self._publish_snapshot(claim, proven)
+                self._publish_snapshot(claim, walk.attempt if proven else None)
             except DeleteGuardError as error:
                 return self._end(claim, Ending("failed", error))
         trouble = None if proven else _unproven(claim, "published without deletes after three unproven walks")
@@ -234,15 +240,12 @@ class SliceRunner:
             ),
         )
 
-    def _walk_was_proven(self, claim: Claim) -> bool:
-        walk = msgspec.convert((claim.walked or {})["walk"], Walk)
-        return self.guards.completeness(fetch.proof(walk).proven)
-
-    def _publish_snapshot(self, claim: Claim, proven: bool) -> None:
+    def _publish_snapshot(self, claim: Claim, proven: int | None) -> None:
+        """Publish what was staged; `proven` numbers the walk that was proven complete, without one nothing is deleted."""
         with self.target.publication(claim) as publication:
-            settled = publication.settle()
+            settled = publication.settle(proven)
             due = publication.due()
-            may_delete = proven and due.keys_complete and not claim.deletes_barred
+            may_delete = proven is not None and due.keys_complete and not claim.deletes_barred
             if may_delete:
                 self.guards.delete(due, claim.config.delete_guard_percent, claim.allow_deletes)
             counters = publication.apply(delete=may_delete) + settled
@@ -308,7 +311,7 @@ class _Feeder:
     def _chunk(self) -> Chunk:
         if self._next is None:
             self._ask()
-        asked_at = self._asked_at
+        asked_at, attempt = self._asked_at, self._walk.attempt
         pages: list[DecodedPage] = []
         versions: list[pl.Series] = []
         rows = size = 0
@@ -331,8 +334,14 @@ class _Feeder:
             superseded=prepared.superseded,
             keyless=prepared.keyless,
             requested_at=asked_at,
+            expected=self._expected(),
             cursor=self._progressed.to_cursor(),
+            attempt=attempt,
         )
+
+    def _expected(self) -> int | None:
+        count = (self._progressed.probe or {}).get("count")
+        return self._walk.last_total if self._walk.last_total is not None else count
 
     def _body(self) -> bytes:
         hit("page.before")

@@ -1,11 +1,12 @@
 """The benchmark's source: a process of its own that serves rendered pages from memory over the connector protocol.
 
-Run: python -m tests.bench.source '{"rows": N, "tables": [{"slug", "strategy", "rows", "shows_edition"}]}'. Its
+Run: python -m tests.bench.source '{"rows": N, "tables": [{"slug", "strategy", "rows"}]}'. Its
 first output line is its port. `POST /control/edition` {"edition"} renders the next edition and answers when the
 pages are ready; `POST /control/probed` {"slug": version} moves what the probe of a small table says.
 """
 
 import json
+import socket
 import socketserver
 import sys
 import time
@@ -45,14 +46,8 @@ class Stock:
     lock: Lock = field(default_factory=Lock)
 
     def render(self, edition: int) -> None:
-        """Render all pages of an edition, and for each table size what came after the edition before."""
-        last = self._greatest_of_all()
+        """Render all pages of an edition; smaller tables and deltas are rendered when they are first asked for."""
         self.edition, self.pages, self.deltas = edition, content.pages(self.rows, edition), {}
-        for rows, greatest in last.items():
-            self.delta(rows, greatest - 1)
-
-    def _greatest_of_all(self) -> dict[int, int]:
-        return {rows: self.greatest(rows) for rows in {table.rows for table in self.tables.values()}}
 
     def greatest(self, rows: int) -> int:
         """The greatest version among a table's rows."""
@@ -100,6 +95,7 @@ class Handler(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         """Answer requests until the other side leaves."""
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         rest = b""
         while True:
             head, _, rest = self._until_blank_line(rest)
@@ -180,7 +176,6 @@ def _described(table: Table) -> dict[str, object]:
 class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
-    disable_nagle_algorithm = True
     request_queue_size = 128
 
 

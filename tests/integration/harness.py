@@ -76,8 +76,7 @@ class World:
             self.app.close()
         self.app = App(self.settings(**settings), guards)
         self.app.secrets = _Secrets(self.erp)  # type: ignore[assignment]
-        deliveries = self.app.deliveries
-        self.app.deliveries = replace(deliveries, runner=replace(deliveries.runner, chunk_rows=chunk_rows))
+        self.app.runner = replace(self.app.runner, chunk_rows=chunk_rows)
         return self.app
 
     def close(self) -> None:

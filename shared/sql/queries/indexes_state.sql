@@ -1,0 +1,1 @@
+SELECT indexes_deferred FROM {schema}.erp_sync_state WHERE entity_uid = %(entity)s FOR UPDATE

@@ -1,0 +1,69 @@
+"""T1: kill -9 at every named step, then redelivery or the next tick. Nothing lost, nothing doubled."""
+
+import os
+from typing import Any
+
+import pytest
+
+from shared.failpoints import POINTS
+from tests.torture import oracle
+from tests.torture.conftest import Standing
+from tests.torture.world import World
+
+pytestmark = pytest.mark.torture
+
+NIGHTLY = os.environ.get("NIGHTLY") == "1"
+KILLS = (1, 2) if NIGHTLY else (1,)
+STRATEGIES = ("full", "hash", "rowversion")
+# What a strategy's second sync cannot pass through, so that a point that is never hit is never taken for a good one.
+NEVER = {
+    "full": {"chunk.lookup", "chunk.copy", "chunk.update", "deletes.mark", "deletes.before_commit", "deletes.chunk"},
+    "hash": {"stage.create", "publish.before_commit", "publish.after_commit"},
+    "rowversion": {"stage.create", "publish.before_commit", "publish.after_commit"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kills", KILLS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("point", POINTS)
+def test_kill_at_a_step_loses_and_doubles_nothing(
+    standing: Standing, point: str, strategy: str, kills: int
+) -> None:
+    world = standing.take(strategy)
+    world.change(seed=POINTS.index(point) * 10 + kills)
+    world.due()
+    killed = torment(world, point, kills)
+    assert (killed == 0) == (point in NEVER[strategy]), world.story(f"{point}: killed {killed} times")
+    oracle.check(world, rerun=point not in NEVER[strategy])
+    standing.put(world)
+
+
+def test_points_are_enough() -> None:
+    """Twenty at least for each strategy, or the list above hides too much."""
+    assert all(len(set(POINTS) - NEVER[strategy]) >= 20 for strategy in STRATEGIES)
+
+
+def torment(world: World, point: str, kills: int) -> int:
+    """Ticks and deliveries in processes that die at the point, until it killed often enough or all is quiet."""
+    env = {"SLICE_BUDGET_SECONDS": "0.000001"} if point.startswith("continuation") else {}
+    killed = 0
+    for _ in range(60):
+        message = world.receive()
+        action = ["tick"] if message is None else world.action(message)
+        died = _dies(world, action, f"{point}=kill", env)
+        killed += died
+        if message is not None:
+            world.let_go(message) if died else world.queue.delete_message(message)
+        world.watch()
+        if killed >= kills or (message is None and not died and world.is_quiet()):
+            break
+    world.settle()
+    return killed
+
+
+def _dies(world: World, action: list[Any], arm: str, env: dict[str, str]) -> bool:
+    attempt = world.start(action, arm, **env)
+    ended = attempt.wait()
+    assert ended.killed or ended.code == 0, world.story(attempt.said())
+    world.step("killed" if ended.killed else "survived")
+    return ended.killed

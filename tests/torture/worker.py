@@ -1,0 +1,122 @@
+"""A fork server: it imports everything once, then forks one child per attempt, so that kill -9 costs little.
+
+Run as `python -m tests.torture.worker`; commands come as JSON lines on stdin, answers leave on stdout.
+
+    {"op": "start", "env": {...}, "arm": "...", "log": path, "action": ["tick"] | ["deliver", body, id, count],
+     "chunk_rows": n, "delete_batch": n}              -> {"pid": n}
+    {"op": "wait", "pid": n}                          -> {"code": n | null, "signal": n | null, "stopped": bool}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+CODE_OF_ERRORS = 3
+
+
+def serve() -> None:
+    """Answer commands until stdin ends; then no child is left."""
+    _import_everything()
+    _say({"ready": True})
+    children: set[int] = set()
+    for line in sys.stdin:
+        command = json.loads(line)
+        if command["op"] == "start":
+            pid = _fork(command)
+            children.add(pid)
+            _say({"pid": pid})
+        else:
+            answer = _wait(command["pid"])
+            if not answer["stopped"]:
+                children.discard(command["pid"])
+            _say(answer)
+    for pid in children:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _import_everything() -> None:
+    # polars starts its threads on first use, which happens in children only: a fork would lose them.
+    import azure.data.tables
+    import azure.storage.queue
+    import polars
+    import psycopg_pool
+
+    import shared.adapters.connectors
+    import shared.adapters.postgres.agenda
+    import shared.adapters.postgres.catalogue
+    import shared.adapters.postgres.finished
+    import shared.adapters.postgres.poison
+    import shared.adapters.postgres.target
+    import shared.sync.deliver
+    import shared.sync.run
+    import shared.sync.tick  # noqa: F401
+
+
+def _say(answer: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+def _wait(pid: int) -> dict[str, Any]:
+    _, status = os.waitpid(pid, os.WUNTRACED)
+    if os.WIFSTOPPED(status):
+        return {"code": None, "signal": None, "stopped": True}
+    if os.WIFSIGNALED(status):
+        return {"code": None, "signal": os.WTERMSIG(status), "stopped": False}
+    return {"code": os.WEXITSTATUS(status), "signal": None, "stopped": False}
+
+
+def _fork(command: dict[str, Any]) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    code = CODE_OF_ERRORS
+    try:
+        _into(command["log"])
+        os.environ.update(command["env"])
+        _act(command)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _into(log: str) -> None:
+    """stdout belongs to the server's answers; what a child says goes to its own file."""
+    with open(log, "ab") as file, open(os.devnull, "rb") as nothing:  # noqa: PTH123
+        os.dup2(nothing.fileno(), 0)
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+
+
+def _act(command: dict[str, Any]) -> None:
+    from shared import failpoints
+    from shared.composition import App
+    from shared.settings import load_settings
+
+    app = App(load_settings())
+    app.runner = replace(
+        app.runner, chunk_rows=command["chunk_rows"], delete_batch=command["delete_batch"]
+    )
+    failpoints.arm(command["arm"])
+    kind, *rest = command["action"]
+    if kind == "tick":
+        app.detect_changes()
+    else:
+        body, message_id, dequeue_count = rest
+        app.sync_table(body.encode(), message_id, dequeue_count)
+    app.close()
+
+
+if __name__ == "__main__":
+    serve()
