@@ -14,13 +14,13 @@ from shared.process import prepare_process
 
 if TYPE_CHECKING:
     # Every import below costs a cold start something, so each is made where its part is first needed.
-    import polars as pl
     from fastapi import FastAPI
 
     from shared.adapters.connectors import Connectors
     from shared.adapters.execution_log import TableLog
     from shared.adapters.postgres.agenda import Agenda
     from shared.adapters.postgres.catalogue import Catalogue
+    from shared.adapters.postgres.copy_format import Bytes
     from shared.adapters.postgres.database import Database
     from shared.adapters.postgres.runs import Runs
     from shared.adapters.postgres.slices import Slices
@@ -327,11 +327,11 @@ class App:
         )
 
 
-def new_uids(count: int) -> "pl.Series":
+def new_uids(count: int) -> "Bytes":
     """Time-ordered row ids."""
-    from shared.adapters.postgres.target import uuid7_series
+    from shared.adapters.postgres.target import uuid7_table
 
-    return uuid7_series(count, entropy=entropy.token_bytes)
+    return uuid7_table(count, entropy=entropy.token_bytes)
 
 
 def new_uid() -> UUID:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Literal, Self
+from typing import Literal, Self, cast, get_args
 from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -28,7 +28,7 @@ from shared.errors import (
     SourceUnavailableError,
 )
 from shared.sync.fetch import ApiColumn, ApiDescription, ApiParent, PageRequest, Probe
-from shared.sync.model import VersionSpec
+from shared.sync.model import VersionKind, VersionSpec
 
 _TOKEN_MARGIN_S = 30.0
 _CREDENTIALS_HINT = "Check the connector's auth.type and the secret it names."
@@ -81,7 +81,7 @@ class _Column(_Loose):
 
 class _Version(_Loose):
     column: str | None = None
-    kind: Literal["number", "timestamp", "hex", "text"]
+    kind: str = ""
 
 
 class _Parent(_Loose):
@@ -95,13 +95,13 @@ class _Api(_Loose):
     name: str = ""
     description: str | None = None
     business_key_columns: tuple[str, ...] = ()
-    delta_strategy: Literal["full", "rowversion", "hash"] = "hash"
+    delta_strategy: str = "hash"
     rowversion: _Version | None = None
     columns: tuple[_Column, ...]
     parents: tuple[_Parent, ...] | None = None
-    pagination: Literal["keyset", "page"] | None = None
+    pagination: str | None = None
     page_size_max: int | None = Field(default=None, ge=1)
-    dialect: Literal["oracle", "sqlserver", "postgres", "ansi"] = "oracle"
+    dialect: str = "oracle"
     ordered_by_rowversion: bool = False
 
 
@@ -360,8 +360,13 @@ def _until(value: str, now: datetime) -> float:
     return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
 
 
+def _version(said: _Version | None) -> VersionSpec | None:
+    # A kind we don't know is as good as none: discovery falls back and warns about this table alone.
+    kinds = get_args(VersionKind)
+    return VersionSpec(cast(VersionKind, said.kind), said.column) if said and said.kind in kinds else None
+
+
 def _description(api: _Api) -> ApiDescription:
-    version = api.rowversion
     return ApiDescription(
         slug=api.slug,
         name=api.name or api.slug,
@@ -370,9 +375,11 @@ def _description(api: _Api) -> ApiDescription:
         or tuple(c.name for c in api.columns if c.is_business_key),
         delta_strategy=api.delta_strategy,
         columns=tuple(_column(column) for column in api.columns),
-        rowversion=VersionSpec(version.kind, version.column) if version else None,
+        rowversion=_version(api.rowversion),
         parents=tuple(ApiParent(p.columns, p.slug, p.parent_columns) for p in api.parents or ()),
-        pagination=api.pagination,
+        pagination=cast(Literal["keyset", "page"], api.pagination)
+        if api.pagination in ("keyset", "page")
+        else None,
         page_size_max=api.page_size_max,
         dialect=api.dialect,
         ordered_by_rowversion=api.ordered_by_rowversion,

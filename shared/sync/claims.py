@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Literal
 
 from shared.sync.ports import Claim
@@ -51,12 +52,12 @@ def decide_claim(state: SliceState, message_id: str, dequeue_count: int, now: da
         return Ignore("finished")
     if state.status == "running":
         return _take_over(state, message_id, dequeue_count, now)
+    if state.next_attempt_at > now:
+        return Wait(ceil((state.next_attempt_at - now) / timedelta(seconds=1)))
     if not state.admitted:
         return Ignore("not admitted")
     if state.delta_in_flight:
         return Ignore("a delta goes first", give_back=True)
-    if state.next_attempt_at > now:
-        return Wait(max(1, round((state.next_attempt_at - now) / timedelta(seconds=1))))
     return Take()
 
 

@@ -43,6 +43,8 @@ class Deliveries:
             return
         if isinstance(answer, Ignore):
             self.tell("message_ignored", run=str(run_uid), slice=slice_, reason=answer.reason)
+            if answer.give_back:
+                self.claims.admit(run_uid)
         else:
             connector = self.sources
             self.runner.run(answer, lambda: connector.source(answer.connector_uid))

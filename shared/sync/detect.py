@@ -9,13 +9,15 @@ from threading import Lock
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
-from shared.errors import AppError
+from shared.errors import AppError, ConfigurationError, SourceRefusedError, TransientError
 from shared.sync.fetch import Probe, Source
 from shared.sync.model import Strategy, VersionSpec
 from shared.sync.ports import Clock
-from shared.sync.rowversion import encode_one, lower_bound
+from shared.sync.rowversion import encode_one, lower_bound, remembered
 
 FAILURES_BEFORE_LEAVING = 3
+# What says something of the connector rather than of one table.
+_CONNECTOR_TROUBLE = (TransientError, SourceRefusedError, ConfigurationError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +57,23 @@ def question(entity: DueEntity) -> str | None:
     """The lower bound that a fetch of this entity would ask with."""
     if entity.strategy != "rowversion" or entity.version is None:
         return None
-    return lower_bound(entity.watermark, entity.overlap, entity.version)
+    return lower_bound(entity.watermark, entity.overlap, entity.version, **remembered(entity.last_probe))
 
 
 def is_changed(entity: DueEntity, probe: Probe | None, lower: str | None) -> bool:
     """Whether a fetch could find anything: always, unless the probe rules it out."""
     if probe is None or probe.count is None or entity.last_probe is None:
         return True
+    same_question = entity.last_probe.get("lower") == lower
     if entity.watermark is not None and entity.version is not None and probe.max_rowversion is not None:
         encoded = encode_one(probe.max_rowversion, entity.version)
         if encoded is None or encoded > entity.watermark:
             return True
+        if encoded < entity.watermark and not same_question:
+            # Its newest row was deleted, or the source was restored: the run's first page tells which.
+            return True
     pair = (entity.last_probe.get("max_rowversion"), entity.last_probe.get("count"))
-    if entity.last_probe.get("lower") == lower:
+    if same_question:
         return pair != (probe.max_rowversion, probe.count)
     return entity.watermark is None
 
@@ -104,7 +110,8 @@ class Detector:
             lower = question(entity)
             probe = self._sources.source(entity.connector_uid).probe(entity.slug, lower, entity.parameters)
         except AppError as error:
-            self._failed(entity.connector_uid)
+            if isinstance(error, _CONNECTOR_TROUBLE):
+                self._failed(entity.connector_uid)
             return Detected(entity, "failed", error)
         with self._lock:
             self._failures[entity.connector_uid] = 0

@@ -54,13 +54,13 @@ class ApiDescription:
     name: str
     description: str
     business_key_columns: tuple[str, ...]
-    delta_strategy: Literal["full", "rowversion", "hash"]
+    delta_strategy: str
     columns: tuple[ApiColumn, ...]
     rowversion: VersionSpec | None = None
     parents: tuple[ApiParent, ...] = ()
     pagination: Literal["keyset", "page"] | None = None
     page_size_max: int | None = None
-    dialect: Literal["oracle", "sqlserver", "postgres", "ansi"] = "oracle"
+    dialect: str = "oracle"
     ordered_by_rowversion: bool = False
 
 

@@ -20,6 +20,7 @@ REFERENCE = "_reference"  # String, readable business key
 RAW_KEY = "_raw_key"  # UInt64, hash of the key as the source spelt it; tells a collision from a duplicate
 
 Strategy = Literal["full", "hash", "rowversion"]
+VersionKind = Literal["number", "timestamp", "hex", "text"]
 
 
 class Kind(StrEnum):
@@ -110,7 +111,7 @@ class TargetColumn:
 class VersionSpec:
     """How the source's row version is spelt. `column` may name a data column; else the row's `row_version`."""
 
-    kind: Literal["number", "timestamp", "hex", "text"]
+    kind: VersionKind
     column: str | None = None
 
 

@@ -39,7 +39,7 @@ class Claim:
     order-preserving form. `first_load` says the target was empty when the run began. `new_target`: no run of
     this entity ever ended. `indexes_deferred`: a first load left the target without indexes. `clock_ahead_s` is
     PostgreSQL's clock minus ours. `soft_deleted`: what this slice deleted already. `walked`: for a publication, the
-    cursor its walk ended with.
+    cursor its walk ended with. `last_probe`: what the last proven run left, its probe and what it asked from.
     """
 
     run_uid: UUID
@@ -66,6 +66,7 @@ class Claim:
     walked: Mapping[str, Any] | None
     attempt: int
     clock_ahead_s: float
+    last_probe: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import polars as pl
 
@@ -95,6 +96,12 @@ def lower_bound(
     if value < 0:
         return None
     return _spell_hex(value, like) if spec.kind == "hex" else _spell_number(value, like)
+
+
+def remembered(last_probe: Mapping[str, Any] | None) -> dict[str, str | None]:
+    """What the last proven run left for asking again, as `lower_bound` takes it."""
+    left = last_probe or {}
+    return {"like": left.get("max_rowversion"), "previous": left.get("previous")}
 
 
 def check_progress(progress: Progress, spec: VersionSpec, overlap: int = 0) -> None:

@@ -27,13 +27,13 @@ from shared.errors import (
 )
 from shared.failpoints import hit
 from shared.sync import fetch
-from shared.sync.decode import DecodedPage, decode_page
+from shared.sync.decode import DecodedPage, Envelope, decode_page
 from shared.sync.fetch import PageRequest, Source, Walk
 from shared.sync.guards import Guards
 from shared.sync.load import load
 from shared.sync.model import KEY_HASH, VERSION
 from shared.sync.ports import Chunk, Claim, Clock, Counters, Ending, Ledger, Target
-from shared.sync.rowversion import Progress, encode_one
+from shared.sync.rowversion import Progress, encode_one, remembered
 from shared.sync.stages import Stages
 
 CHUNK_ROWS = 50_000
@@ -135,15 +135,13 @@ class SliceRunner:
         config = claim.config
         is_delta = config.strategy == "rowversion"
         lower = (
-            self.guards.lower_bound(claim.watermark, config.overlap, config.version)
+            self.guards.lower_bound(
+                claim.watermark, config.overlap, config.version, **remembered(claim.last_probe)
+            )
             if is_delta and config.version
             else None
         )
         probe = source.probe(config.slug, lower, config.parameters)
-        if config.version is not None and probe is not None and probe.max_rowversion is not None:
-            seen = encode_one(probe.max_rowversion, config.version)
-            stored = claim.watermark if is_delta else None
-            self.guards.progress(Progress(stored, seen, self.clock.now()), config.version, config.overlap)
         # A refresh fixes a bound too: the watermark it leaves must not pass rows that were still in flight.
         bounded = is_delta or (claim.purpose == "refresh" and config.version is not None)
         walk = fetch.first_request(config, probe, lower, is_delta=bounded)
@@ -182,8 +180,9 @@ class SliceRunner:
             error=trouble,
             watermark=fetch.watermark(walk, claim.watermark) if proven or walk.ordered else claim.watermark,
             bound=walk.bound,
-            probe=progressed.probe,
-            proven=proven,
+            probe=_left_behind(claim, progressed),
+            # A sweep asked without a lower bound: its pair would tell the next delta nothing.
+            proven=proven and claim.purpose != "sweep",
             swept=whole and (claim.first_load or claim.pass_uid is not None),
             changed=progressed.changed or {},
             ignored=progressed.ignored,
@@ -281,6 +280,19 @@ class SliceRunner:
         )
 
 
+def _left_behind(claim: Claim, progressed: Progressed) -> Mapping[str, Any] | None:
+    """The probe taken before the walk; with it, for versions without arithmetic, the last one below the watermark."""
+    config, walk = claim.config, progressed.walk
+    if config.version is None or config.version.kind != "text" or config.strategy != "rowversion":
+        return progressed.probe
+    nothing = {"lower": walk.rowversion_gt, "max_rowversion": None, "count": None}
+    previous = remembered(claim.last_probe)["previous"]
+    if walk.greatest is not None and (claim.watermark is None or walk.greatest >= claim.watermark):
+        moved = walk.greatest != claim.watermark
+        previous = walk.second or (claim.watermark if moved else previous)
+    return {**(progressed.probe or nothing), "previous": previous}
+
+
 def _unproven(claim: Claim, reason: str | None) -> UnprovenError:
     return UnprovenError(
         f"{claim.config.slug}: the walk could not be proven complete ({reason}); rows landed, nothing was deleted and"
@@ -368,6 +380,8 @@ class _Feeder:
         page = decode_page(body, config)
         if page.missing and page.frame.height:
             raise _drift(config.slug, page.missing)
+        if not self._walk.pages and self._walk.attempt == 1:
+            self._check_progress(page.envelope)
         self._walk = self._runner.guards.bound(self._walk, page.envelope, config.version)
         nothing = pl.Series(KEY_HASH, [None] * page.frame.height, dtype=pl.Binary)
         versions = self._stages.versions(page)
@@ -376,6 +390,18 @@ class _Feeder:
         if not self._walk.ended:
             self._ask()
         return page, versions
+
+    def _check_progress(self, envelope: Envelope) -> None:
+        """The source must not stand below our watermark: by its own bound, since its newest row may be deleted."""
+        config = self._claim.config
+        if config.version is None:
+            return
+        said = ((self._progressed.probe or {}).get("max_rowversion"), envelope.safe_rowversion)
+        encoded = [encode_one(version, config.version) for version in said if version is not None]
+        seen = max((version for version in encoded if version is not None), default=None)
+        stored = self._claim.watermark if config.strategy == "rowversion" else None
+        now = self._runner.clock.now()
+        self._runner.guards.progress(Progress(stored, seen, now), config.version, config.overlap)
 
     def _settled(self, keys: pl.DataFrame) -> Walk:
         """The walk with this chunk's keys, which only the stages know; at its end, proven or begun again."""

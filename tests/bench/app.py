@@ -22,6 +22,9 @@ class NoLog:
         """Taken."""
         return True
 
+    def close(self) -> None:
+        """Nothing to close."""
+
 
 class BenchApp(App):
     """An App whose queue is a list. Everything between the message and PostgreSQL is the product's own."""

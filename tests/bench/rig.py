@@ -30,7 +30,7 @@ _SHOWN = ("server_version", "shared_buffers", "fsync", "synchronous_commit", "fu
 
 
 class Rig:
-    """Servers and processes of one benchmark. `tables`: what the source offers, each `{"slug", "strategy", "rows"}`."""
+    """Servers and processes of one benchmark. `tables`: what the source offers, each `{"slug", "strategy", "rows", "later"?}`."""
 
     def __init__(self, rows: int, tables: Sequence[Mapping[str, object]]) -> None:
         self.rows, self._tables = rows, list(tables)
@@ -91,7 +91,8 @@ class Rig:
     @cached_property
     def source_url(self) -> str:
         """The source's base URL; its pages are rendered when this returns."""
-        what = {"rows": self.rows, "tables": self._tables}
+        tables = [{name: value for name, value in table.items() if name != "later"} for table in self._tables]
+        what = {"rows": self.rows, "tables": tables}
         command = [sys.executable, "-m", "tests.bench.source", json.dumps(what)]
         self._source = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
         assert self._source.stdout is not None
@@ -177,16 +178,14 @@ class Rig:
             _ok(self.api.post(f"/api/v1/connectors/{self.connector}/discover", json=body))
 
     def entity(self, slug: str) -> UUID:
-        """The entity of a table that was discovered."""
-        found = self._entity(slug) if self.connector else []
-        if not found:
-            self.discover([slug])
-            found = self._entity(slug)
-        uid: UUID = found[0]["uid"]
-        return uid
+        """The entity of a table; tables marked `later` are left to `discover`."""
+        return self._entities[slug]
 
-    def _entity(self, slug: str) -> list[dict[str, Any]]:
-        return self.execute("SELECT uid FROM bridge.entities WHERE slug = %s", slug)
+    @cached_property
+    def _entities(self) -> dict[str, UUID]:
+        slugs = [str(table["slug"]) for table in self._tables if not table.get("later")]
+        self.discover(slugs)
+        return {row["slug"]: row["uid"] for row in self.execute("SELECT slug, uid FROM bridge.entities")}
 
     def work(self, job: str, extra: Mapping[str, str] | None = None, **arguments: object) -> dict[str, Any]:
         """What a fresh worker process says of a job."""

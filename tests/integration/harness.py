@@ -105,7 +105,12 @@ class World:
         return {item["slug"]: item for item in items}
 
     def entity(self, slug: str) -> Row:
-        return next(e for e in self.get("/api/v1/entities?limit=1000")["items"] if e["slug"] == slug)
+        return dict(self.get(f"/api/v1/entities/{self.uid(slug)}"))
+
+    def uid(self, slug: str) -> str:
+        """The uid of the slug's entity."""
+        found = self.sql("SELECT uid FROM bridge.entities WHERE slug = %s AND NOT is_deleted", slug)
+        return str(found[0]["uid"])
 
     def put_entity(self, slug: str, **changes: Any) -> Row:
         entity = self.entity(slug)
@@ -115,7 +120,7 @@ class World:
 
     @property
     def slugs(self) -> list[str]:
-        return [e["slug"] for e in self.get("/api/v1/entities?limit=1000")["items"]]
+        return [row["slug"] for row in self.sql("SELECT slug FROM bridge.entities WHERE NOT is_deleted")]
 
     # working
 
@@ -132,16 +137,16 @@ class World:
         return [run for run in self.runs() if run["uid"] not in before]
 
     def sync_now(self, slug: str, **body: Any) -> Row:
-        return self.finish(self.post(f"/api/v1/entities/{self.entity(slug)['uid']}/sync", body or None)["run_uid"])
+        return self.finish(self.post(f"/api/v1/entities/{self.uid(slug)}/sync", body or None)["run_uid"])
 
     def refresh(self, slug: str) -> Row:
-        uid = self.post(f"/api/v1/entities/{self.entity(slug)['uid']}/full-refresh")["run_uid"]
+        uid = self.post(f"/api/v1/entities/{self.uid(slug)}/full-refresh")["run_uid"]
         return self.finish(uid)
 
     def sweep(self, slug: str) -> Row:
         """A key sweep now, whatever its interval."""
         uid = self.app.runs.create(
-            uuid.UUID(self.entity(slug)["uid"]), purpose="sweep", trigger="timer", requested_by="test"
+            uuid.UUID(self.uid(slug)), purpose="sweep", trigger="timer", requested_by="test"
         )
         self.app.send_outbox()
         return self.finish(str(uid))
@@ -188,7 +193,7 @@ class World:
 
     def runs(self, slug: str | None = None) -> list[Row]:
         """Runs, oldest first."""
-        query = f"&entity_uid={self.entity(slug)['uid']}" if slug else ""
+        query = f"&entity_uid={self.uid(slug)}" if slug else ""
         return list(reversed(self.get(f"/api/v1/sync/history?limit=500{query}")["items"]))
 
     def stored(self, slug: str) -> list[Row]:
@@ -206,12 +211,12 @@ class World:
 
     def rejects(self, slug: str) -> list[Row]:
         """Open rejects."""
-        uid = self.entity(slug)["uid"]
+        uid = self.uid(slug)
         found = self.get(f"/api/v1/failed-records?entity_uid={uid}&status=open&limit=500")["items"]
         return list(found)
 
     def state(self, slug: str) -> Row:
-        return self.sql("SELECT * FROM bridge.erp_sync_state WHERE entity_uid = %s", self.entity(slug)["uid"])[0]
+        return self.sql("SELECT * FROM bridge.erp_sync_state WHERE entity_uid = %s", self.uid(slug))[0]
 
 
 class _Secrets:

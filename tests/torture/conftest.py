@@ -24,23 +24,21 @@ class Standing:
     """One long-lived world a strategy: a test that fails leaves the next a fresh one."""
 
     def __init__(self, make: Callable[[Any, ExitStack], World]) -> None:
-        self._make, self._worlds = make, dict[str, tuple[World, ExitStack]]()
+        self._make, self._worlds, self._stack = make, dict[str, World](), ExitStack()
 
     def take(self, strategy: str) -> World:
         """The strategy's world; give it back with `put` when it is sound."""
         if strategy in self._worlds:
-            world, self._stack = self._worlds.pop(strategy)
+            world = self._worlds.pop(strategy)
             world.steps.clear()
             return world
-        self._stack = ExitStack()
         return self._make(strategy, self._stack)
 
     def put(self, world: World) -> None:
-        self._worlds[world.strategy] = (world, self._stack)
+        self._worlds[world.strategy] = world
 
     def close(self) -> None:
-        for _, stack in self._worlds.values():
-            stack.close()
+        self._stack.close()
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,7 @@ from psycopg.rows import DictRow, dict_row
 
 from infra.local.postgres import PostgresServer
 from infra.local.sample_erp import SampleErp, TableSpec, parse_columns
+from infra.local.sample_erp.erp import Credentials
 from infra.local.sample_erp.schema import Strategy
 from shared.adapters.tokens import sign_local_token
 from shared.composition import App
@@ -38,6 +39,7 @@ SLUG = "orders"
 PAGE_SIZE = 50
 ROWS = 300
 LOCAL_SECRET = "torture-" * 6
+TOKEN = Credentials().static_token
 COLUMNS = """
     id NUMBER(9) NOT NULL
     note VARCHAR2(40)
@@ -290,9 +292,11 @@ def _workers() -> Workers:
 @contextmanager
 def workers_in(folder: Path) -> Iterator[None]:
     """A fork server for the session."""
+    os.environ["TORTURE_ERP"] = TOKEN
     _started.append(Workers(folder))
     yield
     _started.pop().close()
+    del os.environ["TORTURE_ERP"]
 
 
 @contextmanager
@@ -315,14 +319,12 @@ def made(
     given = seeded if seeded is not None else [order(n) for n in range(1, rows + 1)]
     erp = SampleErp(folder / name, tables=[table], rows={table.slug: given}).start()
     settings = _environment(server, name, storage, erp) | env
-    os.environ["TORTURE_ERP"] = settings["TORTURE_ERP"]
     app = composed(settings)
     try:
         yield _registered(strategy, server.dsn_of(name), settings, erp, app)
     finally:
         app.close()
         erp.close()
-        os.environ.pop("TORTURE_ERP", None)
         with psycopg.connect(server.dsn_of("postgres"), autocommit=True) as admin:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
@@ -341,7 +343,7 @@ def _environment(server: PostgresServer, name: str, storage: str, erp: SampleErp
         "CONNECTOR_HOSTS": "127.0.0.1",
         "DEFAULT_PAGE_SIZE": str(PAGE_SIZE),
         "RATE_LIMIT_PER_MINUTE": "100000",
-        "TORTURE_ERP": erp.credentials.static_token,
+        "TORTURE_ERP": TOKEN,
     }
 
 

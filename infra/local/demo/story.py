@@ -126,9 +126,7 @@ class Story:
     def _explain_rejects(self, watch: Watch) -> None:
         for one in self._rejects(watch)[:5]:
             slug = watch.slugs[one["entity_uid"]]
-            self.say(
-                f"  reject: {slug} {one['key']}, column {one['column']}: {one['code']}, {one['message']}"
-            )
+            self.say(f"  reject: {slug} {one['key']}: {one['code']}, {one['message']}")
 
     def _remembered_version(self) -> int | None:
         if not self.remembered.exists():

@@ -30,7 +30,7 @@ class Field:
     """One column to send: its name in the table, its values, and the type the table has for it."""
 
     name: str
-    values: pl.Series
+    values: pl.Series | Bytes  # Bytes: (rows, 16), for uuids made as a table
     type: ColumnType
 
 
@@ -145,10 +145,12 @@ def _as_variable(column: _Fixed) -> _Variable:
 
 def _wire(field: Field) -> _Fixed | _Variable:
     kind, values = field.type.kind, field.values
+    if isinstance(values, np.ndarray):
+        return _Fixed(field.name, values, None)
     if kind in (Kind.TEXT, Kind.BYTES, Kind.JSON):
         return _text(field.name, "\x01" + values if kind is Kind.JSON else values)
     if kind is Kind.DECIMAL:
-        return _numeric(field)
+        return _numeric(field.name, values, field.type.scale or 0)
     null = values.is_null().to_numpy() if values.null_count() else None
     return _Fixed(field.name, _payload(kind, field.type, values), null)
 
@@ -194,13 +196,11 @@ def _text(name: str, values: pl.Series) -> _Variable:
     return _Variable(name, np.frombuffer(payload, np.uint8), lengths.fill_null(0).to_numpy(), null)
 
 
-def _numeric(field: Field) -> _Fixed | _Variable:
-    values = field.values
+def _numeric(name: str, values: pl.Series, scale: int) -> _Fixed | _Variable:
     if values.dtype == pl.String:
-        return _free_numeric(field.name, values)
-    scale = field.type.scale or 0
+        return _free_numeric(name, values)
     null = values.is_null().to_numpy() if values.null_count() else None
-    return _Fixed(field.name, _digits(values, scale, np.int16(scale)), null)
+    return _Fixed(name, _digits(values, scale, np.int16(scale)), null)
 
 
 def _free_numeric(name: str, values: pl.Series) -> _Fixed | _Variable:
@@ -230,8 +230,9 @@ def _digits(values: pl.Series, scale: int, shown_scale: NDArray[np.int16] | np.i
     negative, limbs = _limbs(unscaled, factor, largest)
     out[:, 2] = np.where(negative, 0x4000, 0)
     for number, limb in enumerate(limbs):
+        rest = limb
         for place in range(min(4, groups - 4 * number)):
-            limb, digit = np.divmod(limb, 10_000)
+            rest, digit = np.divmod(rest, 10_000)
             out[:, 3 + groups - 4 * number - place] = digit
     return out.view(np.uint8).reshape(len(values), 2 * (4 + groups))
 

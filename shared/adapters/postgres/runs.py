@@ -7,10 +7,12 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+import psycopg
 from psycopg import errors as pg
 from psycopg.types.json import Jsonb
+from psycopg_pool import PoolTimeout
 
-from shared.adapters.postgres.database import Connection, Database
+from shared.adapters.postgres.database import Connection, Database, translate
 from shared.adapters.postgres.slices import Slices, frozen
 from shared.adapters.postgres.views import RunView
 from shared.errors import ConflictError, InvalidError, NotFoundError
@@ -59,6 +61,8 @@ class Runs:
             raise ConflictError(
                 f"entity {entity_uid}: a run is in flight already", hint="wait for it, or stop it first"
             ) from None
+        except (psycopg.Error, PoolTimeout) as error:
+            raise translate(error, self._database.server.name) from None
 
     def _create(self, connection: Connection, entity_uid: UUID, purpose: str, asked: dict[str, Any]) -> UUID:
         names = {"entity": entity_uid, "default_limit": self._default_limit}

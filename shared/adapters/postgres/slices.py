@@ -118,6 +118,7 @@ class Slices:
             walked=row["walked"],
             attempt=row["attempt"],
             clock_ahead_s=(row["now"] - now_here).total_seconds(),
+            last_probe=row["probe"],
         )
 
     def _begin_pass(self, connection: Connection, statements: Statements, config: RunConfig) -> datetime:

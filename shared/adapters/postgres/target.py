@@ -16,7 +16,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres import copy_format
-from shared.adapters.postgres.copy_format import Field
+from shared.adapters.postgres.copy_format import Bytes, Field
 from shared.adapters.postgres.database import RETRYABLE, Connection, Database, translate
 from shared.adapters.postgres.indexes import build, defer
 from shared.adapters.postgres.removal import (
@@ -61,7 +61,7 @@ _BRIDGE_FRAME = {KEY: KEY_HASH, DATA: ROW_HASH, ROWVERSION: VERSION, REFERENCE_T
 class PostgresTarget:
     """`sync.ports.Target` over one database. `lease_s` must not be below the function timeout."""
 
-    def __init__(self, database: Database, *, lease_s: int, uuid7: Callable[[int], pl.Series]) -> None:
+    def __init__(self, database: Database, *, lease_s: int, uuid7: Callable[[int], Bytes]) -> None:
         self._database, self._lease_s = database, lease_s
         self._uuid7 = uuid7
 
@@ -159,7 +159,7 @@ def send(connection: Connection, table: sql.Composable, fields: Sequence[Field])
         copy.write(encoded.data)
 
 
-def target_fields(statements: Statements, rows: pl.DataFrame, uids: pl.Series | None) -> list[Field]:
+def target_fields(statements: Statements, rows: pl.DataFrame, uids: Bytes | None) -> list[Field]:
     """A batch's mapped and bridge columns, ready to send; new rows bring their uids."""
     columns = statements.config.target_columns
     fields = [Field(c.name, rows[f"t{i}"], c.type) for i, c in enumerate(columns)]
@@ -175,7 +175,7 @@ class PostgresChunk:
     claim: Claim
     statements: Statements
     lease_s: int
-    uuid7: Callable[[int], pl.Series]
+    uuid7: Callable[[int], Bytes]
 
     def known(self, rows: pl.DataFrame) -> pl.DataFrame:
         """What the target stores under the rows' keys, looked up in the source's order through the key's index."""
@@ -240,7 +240,9 @@ class PostgresChunk:
         if rows.height:
             raw_key = Field("_raw_key", rows[RAW_KEY].reinterpret(signed=True), ColumnType(Kind.INTEGER))
             fields = target_fields(self.statements, rows, self.uuid7(rows.height))
-            walk = Field("_attempt", pl.repeat(attempt, rows.height, eager=True), ColumnType(Kind.INTEGER, bits=32))
+            walk = Field(
+                "_attempt", pl.repeat(attempt, rows.height, eager=True), ColumnType(Kind.INTEGER, bits=32)
+            )
             send(self.connection, self.statements.staging, [*fields, raw_key, walk])
 
     def reject(self, rejects: pl.DataFrame) -> None:
@@ -320,8 +322,8 @@ def _unpack(packed: dict[str, Any] | None) -> pl.DataFrame:
     )
 
 
-def uuid7_series(rows: int, *, now_ms: int | None = None, entropy: Callable[[int], bytes]) -> pl.Series:
-    """`rows` time-ordered UUIDs (version 7) as 16-byte binaries, rising within the batch.
+def uuid7_table(rows: int, *, now_ms: int | None = None, entropy: Callable[[int], bytes]) -> Bytes:
+    """`rows` time-ordered UUIDs (version 7), 16 bytes each, rising within the batch.
 
     The twelve bits after the time and the next fourteen count the rows, so one batch's rows are neighbours in
     the primary key's index; 48 random bits keep batches of the same millisecond apart.
@@ -335,5 +337,4 @@ def uuid7_series(rows: int, *, now_ms: int | None = None, entropy: Callable[[int
     out[:, 8] = 0x80 | (count >> 8 & 0x3F)
     out[:, 9] = count & 0xFF
     out[:, 10:] = np.frombuffer(entropy(6 * rows), np.uint8).reshape(rows, 6)
-    data = out.tobytes()
-    return pl.Series([data[i : i + 16] for i in range(0, len(data), 16)], dtype=pl.Binary)
+    return out

@@ -5,7 +5,7 @@ SELECT s.run_uid, s.slice, s.kind, s.status, s.admitted, s.cursor, s.chunk, s.ep
        s.next_attempt_at, s.connector_uid,
        r.entity_uid, r.lane, r.purpose, r.strategy, r.config, r.status AS run_status, r.watermark_start,
        r.target_was_empty, r.allow_deletes, r.generation,
-       t.versions_since, t.unproven_snapshots, t.deletes_barred, t.indexes_deferred,
+       t.versions_since, t.unproven_snapshots, t.deletes_barred, t.probe, t.indexes_deferred,
        t.last_sync_at IS NULL AS never_synced, t.watermark,
        p.uid AS pass_uid, p.began_at AS pass_began, clock_timestamp() AS now,
        r.lane = 'bulk' AND EXISTS (

@@ -3,8 +3,8 @@
 UPDATE {schema}.erp_sync_state SET
     watermark = greatest(%(watermark)s::text COLLATE "C", watermark COLLATE "C"),
     probe = CASE WHEN %(proven)s THEN %(probe)s ELSE probe END,
-    last_run_uid = %(run)s, last_sync_at = clock_timestamp(), last_sync_status = %(status)s,
-    last_sweep_at = CASE WHEN %(swept)s THEN clock_timestamp() ELSE last_sweep_at END,
+    last_run_uid = %(run)s, last_sync_at = now(), last_sync_status = %(status)s,
+    last_sweep_at = CASE WHEN %(swept)s THEN now() ELSE last_sweep_at END,
     unproven_snapshots = %(unproven_snapshots)s,
     deletes_barred = deletes_barred AND NOT %(swept)s
 WHERE entity_uid = (SELECT entity_uid FROM {schema}.sync_runs WHERE uid = %(run)s)
