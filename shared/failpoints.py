@@ -18,7 +18,8 @@ POINTS = (
     "claim.before", "claim.after", "page.before", "page.after", "stages.after", "chunk.begin", "chunk.lookup",
     "chunk.copy", "chunk.update", "chunk.rejects", "chunk.seen", "chunk.before_commit", "chunk.after_commit",
     "stage.create", "publish.before_commit", "publish.after_commit", "deletes.mark", "deletes.before_commit",
-    "deletes.chunk", "continuation.before", "continuation.after", "finish.before", "finish.after", "log.before", "log.after", "acknowledge.before",
+    "deletes.chunk", "continuation.before", "continuation.after", "finish.before", "finish.after", "log.before",
+    "log.after", "acknowledge.before",
 )  # fmt: skip
 
 

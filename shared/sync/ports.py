@@ -74,7 +74,8 @@ class Chunk:
     """Consecutive whole pages, ready to load: every fetched row stands in exactly one member.
 
     `rows`: settled canonical rows. `rejects`: REJECT_SCHEMA plus KEY_HASH, REFERENCE, VERSION (null where the
-    key could not be formed). `raw`: the rows as they came, for rejects found while loading. `superseded`: older or equal copies within the chunk. `also_seen`: key hashes
+    key could not be formed). `raw`: the rows as they came, for rejects found while loading. `superseded`: older
+    or equal copies within the chunk. `also_seen`: key hashes
     that stand in neither frame (both sides of a key mismatch). `keyless`: rejects that could be any row.
     `requested_at`: before its first page was asked for, by PostgreSQL's clock. `expected`: rows of the
     whole walk, where the source tells. `cursor`: where to go on, as JSON. `attempt`: which walk of the run.

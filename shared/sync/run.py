@@ -240,7 +240,7 @@ class SliceRunner:
         )
 
     def _publish_snapshot(self, claim: Claim, proven: int | None) -> None:
-        """Publish what was staged; `proven` numbers the walk that was proven complete, without one nothing is deleted."""
+        """Publish what was staged; `proven` numbers the walk proven complete; without one nothing is deleted."""
         with self.target.publication(claim) as publication:
             settled = publication.settle(proven)
             due = publication.due()

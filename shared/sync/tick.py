@@ -89,9 +89,8 @@ class Tick:
         if sweeps and detected.outcome != "failed":
             purposes.append("sweep")
         # A connector that cannot even be probed gets no runs that would fail the same way.
-        failed = detected.outcome == "failed" or not all(
-            [self._create(entity, purpose) for purpose in purposes]
-        )
+        created = [self._create(entity, purpose) for purpose in purposes]
+        failed = detected.outcome == "failed" or False in created
         return "failed" if failed else detected.outcome
 
     def _create(self, entity: DueEntity, purpose: Literal["delta", "sweep"]) -> bool:

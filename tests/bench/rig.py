@@ -189,11 +189,17 @@ class Rig:
 
     def work(self, job: str, extra: Mapping[str, str] | None = None, **arguments: object) -> dict[str, Any]:
         """What a fresh worker process says of a job."""
+        return self.work_in("tests.bench.worker", extra=extra, job=job, **arguments)
+
+    def work_in(
+        self, module: str, *options: str, extra: Mapping[str, str] | None = None, **arguments: object
+    ) -> dict[str, Any]:
+        """The last line that a module prints in a process of its own, given the options and the arguments as JSON."""
         environment = os.environ | self.environment() | dict(extra or {})
-        command = [sys.executable, "-m", "tests.bench.worker", json.dumps({"job": job, **arguments}, default=str)]
+        command = [sys.executable, "-m", module, *options, json.dumps(arguments, default=str)]
         done = subprocess.run(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode:
-            raise RuntimeError(f"the worker's job {job} failed; its error stands above")
+            raise RuntimeError(f"{module} {arguments.get('job', '')} failed; its error stands above")
         answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return answer
 

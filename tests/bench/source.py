@@ -139,7 +139,7 @@ class Handler(socketserver.BaseRequestHandler):
             time.sleep(PROBE_S if table.slug.startswith(_SLOW_PREFIX) else 0)
             return 200, [json.dumps(self.stock.changes(table)).encode()]
         above = int(query["rowversion_gt"]) if "rowversion_gt" in query else None
-        return 200, self.stock.page(table, int(query.get("cursor") or query.get("page", 1)), above)
+        return 200, self.stock.page(table, int(query.get("cursor") or query.get("page") or "1"), above)
 
     def _control(self, path: str, asked: dict[str, int]) -> dict[str, bool]:
         if path == "/control/edition":

@@ -94,8 +94,8 @@ def _pump(app: Any, queue: Any) -> None:
 
 
 def _app() -> Any:
-    import numpy  # noqa: F401, ICN001
-    import polars  # noqa: F401, ICN001
+    import numpy  # noqa: F401
+    import polars  # noqa: F401
 
     from shared.settings import load_settings
     from tests.bench.app import BenchApp

@@ -95,7 +95,7 @@ class Schedule:
                 f"schedule {text!r} has {len(parts)} fields; write six: second minute hour day month weekday"
             )
         schedule = cls(text, *(field.parse(part) for field, part in zip(FIELDS, parts, strict=True)))
-        schedule.after(datetime(2000, 1, 1))
+        schedule.after(datetime(2000, 1, 1))  # noqa: DTZ001 - schedules run on naive UTC
         return schedule
 
     def after(self, moment: datetime) -> datetime:

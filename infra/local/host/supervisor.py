@@ -20,7 +20,10 @@ from infra.local.paths import REPO_ROOT
 log = logging.getLogger("host.worker")
 
 # -P and the appended root keep the app's own folders last on sys.path, as the platform does.
-BOOTSTRAP = "import sys; sys.path.append(sys.argv[1]); from infra.local.host.worker import main; sys.exit(main(sys.argv[2:]))"
+BOOTSTRAP = (
+    "import sys; sys.path.append(sys.argv[1]);"
+    " from infra.local.host.worker import main; sys.exit(main(sys.argv[2:]))"
+)
 INDEX_TIMEOUT_S = 60
 WATCH_S = 0.1
 RESTART_PAUSE_S = 1.0

@@ -1,4 +1,4 @@
-"""What the host makes of the raw bindings: typed triggers and outputs, with everything it must refuse refused at start."""
+"""What the host makes of the raw bindings: typed triggers and outputs, all it must refuse refused at start."""
 
 import re
 from collections.abc import Iterable, Mapping

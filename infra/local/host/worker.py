@@ -39,7 +39,7 @@ class Worker:
             self._functions = loader.load(self._directory)
         except AppError as error:
             self._send(IndexFailed(str(error)))
-        except Exception:  # noqa: BLE001 - reported, not hidden
+        except Exception:
             # Whatever the app raises at import leaves zero functions; its traceback is the message.
             self._send(IndexFailed(f"importing function_app failed:\n{traceback.format_exc()}"))
         else:
@@ -76,7 +76,7 @@ class Worker:
                     self._pool, invocation.call, function, values, invoke.invocation_id
                 )
             self._send(Finished(invoke.invocation_id, None, invocation.outputs(function, values, returned)))
-        except Exception as error:  # noqa: BLE001 - reported, not hidden
+        except Exception as error:
             self._send(
                 Finished(invoke.invocation_id, f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
             )

@@ -5,7 +5,7 @@ from psycopg import errors as pg
 from shared.adapters.postgres.database import Database
 from shared.adapters.postgres.slices import Slices
 from shared.errors import MessageError, PermanentError
-from shared.messages import parse_slice_message
+from shared.messages import SliceMessage, parse_slice_message
 from shared.sql import query
 
 _KEPT_BYTES = 4096
@@ -22,13 +22,13 @@ def handle_poison(database: Database, slices: Slices, queue: str, message_id: st
     try:
         message = parse_slice_message(body)
     except MessageError as error:
-        _record(database, queue, message_id, body, error.code, None, None)
+        _record(database, queue, message_id, body, error.code)
         return error.code
     evidence = PoisonedError(
         f"the message of slice {message.slice} was delivered until the queue gave up; its worker died each time",
         hint="look for kills and timeouts in the host's log around the run's time, then sync again",
     )
-    if not _record(database, queue, message_id, body, "taken", message.run_uid, message.slice):
+    if not _record(database, queue, message_id, body, "taken", message):
         return "recorded before"
     return slices.poisoned(message.run_uid, message.slice, evidence)
 
@@ -39,8 +39,7 @@ def _record(
     message_id: str,
     body: bytes,
     outcome: str,
-    run_uid: object,
-    slice_: int | None,
+    named: SliceMessage | None = None,
 ) -> bool:
     # Bytes of strangers: escaped, so that any of them fits a text column.
     text = body[:_KEPT_BYTES].decode("ascii", "backslashreplace").replace("\x00", "\\x00")
@@ -49,8 +48,8 @@ def _record(
         "message": message_id,
         "body": text,
         "outcome": outcome,
-        "run": run_uid,
-        "slice": slice_,
+        "run": named and named.run_uid,
+        "slice": named and named.slice,
     }
     try:
         with database.bare_connection() as connection:

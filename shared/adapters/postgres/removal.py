@@ -185,7 +185,8 @@ class PostgresPublication:
         rejected = self._reject_refused()
         gone = self._run(
             "DELETE FROM {staging} s USING copies c WHERE s.ctid = c.place AND c.place NOT IN ("
-            " SELECT min(c.place) FROM copies c WHERE c.top AND NOT EXISTS (SELECT 1 FROM refused r WHERE r.place = c.place)"
+            " SELECT min(c.place) FROM copies c WHERE c.top"
+            "  AND NOT EXISTS (SELECT 1 FROM refused r WHERE r.place = c.place)"
             " AND NOT c.collides GROUP BY c.pair)"
         )
         return Counters(superseded=earlier + gone - rejected, rejected=rejected)
@@ -206,10 +207,11 @@ class PostgresPublication:
         count = self._run(
             "INSERT INTO chunk_rejects (uid, key, key_hash, version, stage, code, message, raw)"
             " SELECT s.{uid}, s.{reference}, s.{key}, s.{version}, 'delta',"
-            " CASE WHEN r.collides THEN 'key_collision' ELSE 'duplicate_key' END, %(message)s, (to_jsonb(s) - '_raw_key' - '_attempt')::text"
+            " CASE WHEN r.collides THEN 'key_collision' ELSE 'duplicate_key' END, %(message)s,"
+            " (to_jsonb(s) - '_raw_key' - '_attempt')::text"
             " FROM {staging} s JOIN refused r ON r.place = s.ctid",
             {
-                "message": "the business key stands more than once in the snapshot; correct the source or the declared key"
+                "message": "the business key stands more than once in the snapshot; correct the source or its key"
             },
             uid=sql.Identifier(UID),
         )
@@ -275,7 +277,7 @@ class PostgresPublication:
         )
 
     def _close_rejects(self, *, absent: bool) -> None:
-        """Landed rows answer the open rejects of their keys; where deleting is allowed, absent keys close theirs, too."""
+        """Landed rows answer the open rejects of their keys; where deleting is allowed, absent keys close theirs."""
         ids = {"entity": self.claim.config.entity_uid, "began": self.claim.pass_began}
         self._run(
             "UPDATE {failed} f SET status = 'resolved', updated_at = now() FROM {staging} u"

@@ -56,7 +56,9 @@ class Runs:
         try:
             with self._database.bare_connection() as connection:
                 return self._create(connection, entity_uid, purpose, {
-                    "trigger": trigger, "requested_by": requested_by, "allow_deletes": allow_deletes, "reason": reason})  # fmt: skip
+                    "trigger": trigger, "requested_by": requested_by,
+                    "allow_deletes": allow_deletes, "reason": reason,
+                })  # fmt: skip
         except pg.UniqueViolation:
             raise ConflictError(
                 f"entity {entity_uid}: a run is in flight already", hint="wait for it, or stop it first"

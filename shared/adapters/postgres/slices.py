@@ -65,7 +65,7 @@ class Slices:
             row = connection.execute(query("slice_claimable", self._schema), names).fetchone()
             if row is None:
                 return Ignore("no such slice, or another delivery is at it")
-            state = SliceState(**{n: row[n] for n in _STATE_FIELDS if n != "run_in_flight"}, run_in_flight=row["run_status"] in ("queued", "running"))  # fmt: skip
+            state = SliceState(**{name: row[name] for name in _STATE_FIELDS})
             decision = self._decide(state, message_id, dequeue_count, row["now"])
             if isinstance(decision, Take):
                 answer: ClaimAnswer = self._take(connection, row, message_id, dequeue_count)
@@ -305,7 +305,7 @@ def _is_empty(connection: Connection, statements: Statements) -> bool:
     ).fetchone()
     if exists is None or exists["t"] is None:
         raise ConfigurationError(
-            f"{statements.config.slug}: its target table {statements.config.target_schema}.{statements.config.target_table}"
+            f"{statements.config.slug}: its target table {statements.target.as_string(connection)}"
             " does not exist",
             hint="run discover on the connector, which creates it",
         )

@@ -12,6 +12,8 @@ UID, CREATED, UPDATED = "_bridge_uid", "_bridge_created_at", "_bridge_updated_at
 KEY, DATA, ROWVERSION = "_bridge_erp_key_hash", "_bridge_erp_data_hash", "_bridge_erp_rowversion"
 REFERENCE_TEXT, DELETED, DELETED_AT = "_bridge_erp_ref_str", "_bridge_deleted", "_bridge_deleted_at"
 
+_ALWAYS = sql.SQL("true")
+
 # What a run writes besides the mapped columns; the rest of the bridge columns have defaults.
 BRIDGE_TYPES: dict[str, ColumnType] = {
     UID: ColumnType(Kind.UUID),
@@ -104,7 +106,7 @@ class Statements:
             sql.Identifier("chunk_updates"), names(columns), self.target
         )
 
-    def overwrite(self, source: sql.Composable, where: sql.Composable = sql.SQL("true")) -> sql.Composed:
+    def overwrite(self, source: sql.Composable, where: sql.Composable = _ALWAYS) -> sql.Composed:
         """Overwrite stored rows with those of `source`, aliased u; the uid stays, a deleted row is revived."""
         changed = [n for n in self.data_names if n not in {c.name for c in self.keys}]
         assignments = [
@@ -125,10 +127,11 @@ class Statements:
             where=where,
         )
 
-    def touch(self, source: sql.Composable, where: sql.Composable = sql.SQL("true")) -> sql.Composed:
+    def touch(self, source: sql.Composable, where: sql.Composable = _ALWAYS) -> sql.Composed:
         """Move the stored version of rows whose content did not change."""
         return sql.SQL(
-            "UPDATE {target} t SET {version} = u.{version}, {updated} = now() FROM {source} u WHERE {same_key} AND {where}"
+            "UPDATE {target} t SET {version} = u.{version}, {updated} = now() FROM {source} u"
+            " WHERE {same_key} AND {where}"
         ).format(
             target=self.target,
             version=sql.Identifier(ROWVERSION),

@@ -4,10 +4,10 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from itertools import islice
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -124,7 +124,7 @@ class PostgresTarget:
             connection.rollback()
         if len(found) > _REFUSED_AT_MOST:
             raise TargetRefusedError(
-                f"{claim.config.slug}: PostgreSQL refuses more than {_REFUSED_AT_MOST} rows of one chunk ({found[0][1]})",
+                f"{claim.config.slug}: PostgreSQL refuses over {_REFUSED_AT_MOST} rows of one chunk ({found[0][1]})",
                 hint="a column of the target does not fit its source: widen it in the field mappings, then sync again",
             )
         return pl.DataFrame(found, schema=[ROW, "code", "message"], orient="row")
@@ -183,14 +183,13 @@ class PostgresChunk:
         connection.execute(statements.key_table())
         keys = [Field(statements.config.target_columns[i].name, rows[f"t{i}"], statements.config.target_columns[i].type)
                 for i in statements.config.key_positions]  # fmt: skip
-        send(connection, sql.Identifier("chunk_keys"), [Field("_ord", rows[ROW].cast(pl.Int64), ColumnType(Kind.INTEGER, bits=32)), *keys])  # fmt: skip
+        number = Field("_ord", rows[ROW].cast(pl.Int64), ColumnType(Kind.INTEGER, bits=32))
+        send(connection, sql.Identifier("chunk_keys"), [number, *keys])
         # A hash join would read the whole target for each chunk; the keys come in order, so the index is warm.
-        connection.execute("SELECT set_config(n, 'off', true) FROM unnest(ARRAY['enable_hashjoin','enable_mergejoin','jit']) n")  # fmt: skip
+        _plan_by_index(connection, "off")
         with connection.cursor(binary=True) as cursor:
             packed = cursor.execute(statements.known()).fetchone()
-        connection.execute(
-            "SELECT set_config(n, 'on', true) FROM unnest(ARRAY['enable_hashjoin','enable_mergejoin']) n"
-        )
+        _plan_by_index(connection, "on")
         return _unpack(packed)
 
     def others_wrote_since(self, moment: datetime) -> bool:
@@ -296,6 +295,14 @@ class PostgresChunk:
         """Cursor, counters and lease, in the slice's own row."""
         self.connection.execute(query("chunk_close", self.statements.schema), slice_update(self.claim, counters) | {
             "cursor": Jsonb(chunk.cursor), "chunks": 1, "lease_s": self.lease_s})  # fmt: skip
+
+
+def _plan_by_index(connection: Connection, others: Literal["on", "off"]) -> None:
+    connection.execute(
+        "SELECT set_config(name, %s, true)"
+        " FROM unnest(ARRAY['enable_hashjoin', 'enable_mergejoin', 'jit']) AS name",
+        (others,),
+    )
 
 
 def _expect(written: int, expected: int) -> None:
