@@ -21,8 +21,7 @@ test: ## everything: install, lint, types, all tests on real PostgreSQL and Azur
 	@sh infra/local/bootstrap/test.sh
 
 check: install ## ruff, mypy --strict, import rules and unit tests, in under a minute
-	@sh infra/local/bootstrap/lint.sh
-	@$(BIN)/python -m pytest -q tests/unit
+	@sh infra/local/bootstrap/check.sh
 
 up: install ## start the local stack without the story; prints its addresses and a token
 	@$(BIN)/python -m infra.local.up

@@ -91,6 +91,7 @@ class World:
     next_id: int = ROWS + 1
     gone: list[int] = field(default_factory=list)
     broken: list[int] = field(default_factory=list)
+    held: Any = None
 
     # the database, as a person sees it
 
@@ -233,6 +234,13 @@ class World:
         self.due()
         self.tick()
         self.settle()
+
+    def sync_delta(self) -> uuid.UUID:
+        """A delta asked for by a person, worked on at once and alone."""
+        uid = self.request_sync()
+        self.app.send_outbox()
+        self.drain()
+        return uid
 
     def watch(self) -> None:
         """Epochs only grow, and the watermark never passes an unaccounted row: true after every step."""

@@ -46,9 +46,16 @@ def tree_paths() -> list[Path]:
     paths, folders = [], [ROOT]
     for line in block.splitlines():
         depth = (len(line) - len(line.lstrip())) // 4
-        names = [name for name in re.split(r"\s+", line.strip()) if re.fullmatch(r"[\w./]+(/|\.py|\.md)", name)]
-        paths += [folders[depth] / name for name in names]
-        folders[depth + 1 :] = [paths[-1]]
+        names = [
+            name for name in re.split(r"\s+", line.strip()) if re.fullmatch(r"[\w./]+(/|\.py|\.md)", name)
+        ]
+        first = folders[depth] / names[0]
+        # More names on a folder's line stand in it; on a file's line, beside it.
+        paths += [
+            first,
+            *((first if names[0].endswith("/") else folders[depth]) / name for name in names[1:]),
+        ]
+        folders[depth + 1 :] = [first]
     return paths
 
 

@@ -5,8 +5,8 @@ That reorders the columns, so `encode` says in which order they stand and the CO
 The layouts (numeric's base-10,000 digits, dates from 2000-01-01) are those of PostgreSQL's own receive functions.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
@@ -22,6 +22,7 @@ TRAILER = b"\xff\xff"
 _DAYS_TO_2000 = 10_957
 _MICROSECONDS_TO_2000 = _DAYS_TO_2000 * 86_400 * 1_000_000
 _LIMB = 10**16  # four base-10,000 digits, the most that an int64 holds with room to multiply
+_PIECE_ROWS = 16_384
 _LONG_TEXT = 192  # above this a byte-wise scatter beats grouping the rows by length
 
 
@@ -36,10 +37,10 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """The COPY stream and the order its fields stand in."""
+    """The order the fields stand in, and the COPY stream piece by piece: the server works on one meanwhile."""
 
     columns: tuple[str, ...]
-    data: memoryview
+    pieces: Iterator[memoryview]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,16 @@ class _Fixed:
 class _Variable:
     name: str
     payload: Bytes  # every value's bytes, one after another
+    starts: NDArray[np.int64]  # of each value in the payload
     lengths: NDArray[np.int64]  # 0 where null
     null: NDArray[np.bool_] | None
+
+    @classmethod
+    def of(
+        cls, name: str, payload: Bytes, lengths: NDArray[np.int64], null: NDArray[np.bool_] | None
+    ) -> "_Variable":
+        """Values that lie one after another in the payload."""
+        return cls(name, payload, np.cumsum(lengths) - lengths, lengths, null)
 
 
 def encode(fields: Sequence[Field]) -> Encoded:
@@ -62,18 +71,31 @@ def encode(fields: Sequence[Field]) -> Encoded:
     columns = [_wire(field) for field in fields]
     fixed = [c for c in columns if isinstance(c, _Fixed) and c.null is None]
     loose = [_as_variable(c) if isinstance(c, _Fixed) else c for c in columns if not _packs(c)]
-    rows = len(fields[0].values)
-    block = _block(rows, len(fields), fixed)
-    stream = _assemble(rows, block, loose)
     order = (*(c.name for c in fixed), *(c.name for c in loose))
-    return Encoded(order, memoryview(stream.data))
+    return Encoded(order, _pieces(len(fields[0].values), len(fields), fixed, loose))
+
+
+def _pieces(
+    rows: int, count: int, fixed: Sequence[_Fixed], loose: Sequence[_Variable]
+) -> Iterator[memoryview]:
+    yield memoryview(HEADER)
+    for low in range(0, rows, _PIECE_ROWS):
+        part = slice(low, min(low + _PIECE_ROWS, rows))
+        block = _block(count, [replace(c, payload=c.payload[part]) for c in fixed], part.stop - low)
+        yield memoryview(_assemble(block, [_part(c, part) for c in loose]).data)
+    yield memoryview(TRAILER)
+
+
+def _part(column: _Variable, part: slice) -> _Variable:
+    null = None if column.null is None else column.null[part]
+    return replace(column, starts=column.starts[part], lengths=column.lengths[part], null=null)
 
 
 def _packs(column: _Fixed | _Variable) -> bool:
     return isinstance(column, _Fixed) and column.null is None
 
 
-def _block(rows: int, count: int, fixed: Sequence[_Fixed]) -> Bytes:
+def _block(count: int, fixed: Sequence[_Fixed], rows: int) -> Bytes:
     """The head of every row: the field count and all fields of fixed width."""
     layout: list[tuple[str, str] | tuple[str, str, tuple[int]]] = [("count", ">i2")]
     for i, column in enumerate(fixed):
@@ -88,15 +110,14 @@ def _block(rows: int, count: int, fixed: Sequence[_Fixed]) -> Bytes:
     return block.view(np.uint8).reshape(rows, block.dtype.itemsize)
 
 
-def _assemble(rows: int, block: Bytes, loose: Sequence[_Variable]) -> Bytes:
-    sizes = np.full(rows, block.shape[1], np.int64)
+def _assemble(block: Bytes, loose: Sequence[_Variable]) -> Bytes:
+    """Whole rows: the block, then each loose field behind its length."""
+    sizes = np.full(len(block), block.shape[1], np.int64)
     for column in loose:
         sizes += column.lengths + 4
-    ends = np.cumsum(sizes) + len(HEADER)
+    ends = np.cumsum(sizes)
     at = ends - sizes
-    out = np.empty((int(ends[-1]) if rows else len(HEADER)) + len(TRAILER), np.uint8)
-    out[: len(HEADER)] = np.frombuffer(HEADER, np.uint8)
-    out[-len(TRAILER) :] = np.frombuffer(TRAILER, np.uint8)
+    out = np.empty(int(ends[-1]), np.uint8)
     _windows(out, block.shape[1])[at] = _items(block)
     at = at + block.shape[1]
     for column in loose:
@@ -110,7 +131,7 @@ def _assemble(rows: int, block: Bytes, loose: Sequence[_Variable]) -> Bytes:
 
 def _scatter(out: Bytes, at: NDArray[np.int64], column: _Variable) -> None:
     """Copy each value to its place: rows of one length together, since one copy a row beats one a byte."""
-    starts = np.cumsum(column.lengths) - column.lengths
+    starts = column.starts
     groupable = np.where(column.lengths <= _LONG_TEXT, column.lengths, 0).astype(np.uint8)
     order = np.argsort(groupable, kind="stable")
     counts = np.bincount(groupable, minlength=1)
@@ -140,7 +161,7 @@ def _big_endian(values: NDArray[np.generic], dtype: str) -> Bytes:
 def _as_variable(column: _Fixed) -> _Variable:
     assert column.null is not None
     lengths = np.where(column.null, 0, column.payload.shape[1]).astype(np.int64)
-    return _Variable(column.name, column.payload[~column.null].ravel(), lengths, column.null)
+    return _Variable.of(column.name, column.payload[~column.null].ravel(), lengths, column.null)
 
 
 def _wire(field: Field) -> _Fixed | _Variable:
@@ -193,7 +214,7 @@ def _text(name: str, values: pl.Series) -> _Variable:
     else:
         lengths = values.str.len_bytes().cast(pl.Int64)
         payload = (values.str.join("").item() or "").encode()
-    return _Variable(name, np.frombuffer(payload, np.uint8), lengths.fill_null(0).to_numpy(), null)
+    return _Variable.of(name, np.frombuffer(payload, np.uint8), lengths.fill_null(0).to_numpy(), null)
 
 
 def _numeric(name: str, values: pl.Series, scale: int) -> _Fixed | _Variable:

@@ -156,7 +156,8 @@ def send(connection: Connection, table: sql.Composable, fields: Sequence[Field])
     """COPY the fields into a table."""
     encoded = copy_format.encode(fields)
     with connection.cursor() as cursor, cursor.copy(copy_into(table, encoded.columns)) as copy:
-        copy.write(encoded.data)
+        for piece in encoded.pieces:
+            copy.write(piece)
 
 
 def target_fields(statements: Statements, rows: pl.DataFrame, uids: Bytes | None) -> list[Field]:
