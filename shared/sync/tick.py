@@ -21,8 +21,8 @@ class Agenda(Protocol):
     def due(self) -> Sequence[DueEntity]:
         """Entities whose time has come."""
 
-    def probed(self, entity_uids: Sequence[UUID]) -> None:
-        """They were looked at."""
+    def probed(self, entity_uids: Sequence[UUID], trouble: AppError | None = None) -> None:
+        """They were looked at; `trouble` is what kept their runs from starting."""
 
     def heal(self) -> int:
         """Re-send lost messages, fill free slots."""
@@ -64,8 +64,14 @@ class Tick:
         looked_at: list[UUID] = []
 
         def report(detected: Detected) -> None:
-            outcomes[self._record(detected)] += 1
-            if detected.outcome != "left":
+            if detected.outcome == "left":
+                outcomes["left"] += 1
+                return
+            trouble = self._record(detected)
+            outcomes["failed" if trouble else detected.outcome] += 1
+            if trouble:
+                self.agenda.probed([detected.entity.entity_uid], trouble)
+            else:
                 looked_at.append(detected.entity.entity_uid)
             if len(looked_at) >= _BATCH:
                 self.agenda.probed(looked_at)
@@ -77,34 +83,32 @@ class Tick:
         self.tell("tick", **outcomes)
         return outcomes
 
-    def _record(self, detected: Detected) -> str:
+    def _record(self, detected: Detected) -> AppError | None:
+        """Create the runs that the probe asks for; what went wrong, where something did."""
         entity = detected.entity
         if detected.error is not None:
+            # A connector that cannot even be probed gets no runs that would fail the same way.
             self.tell("probe_failed", level=logging.WARNING, entity=entity.slug, code=detected.error.code)
-        if detected.outcome == "left":
-            return "left"
+            return detected.error
         changed = detected.outcome == "changed"
         purposes: list[Literal["delta", "sweep"]] = ["delta"] if changed else []
-        sweeps = entity.sweep_due or (changed and entity.sweep_with_every_delta)
-        if sweeps and detected.outcome != "failed":
+        if entity.sweep_due or (changed and entity.sweep_with_every_delta):
             purposes.append("sweep")
-        # A connector that cannot even be probed gets no runs that would fail the same way.
-        created = [self._create(entity, purpose) for purpose in purposes]
-        failed = detected.outcome == "failed" or False in created
-        return "failed" if failed else detected.outcome
+        troubles = [self._create(entity, purpose) for purpose in purposes]
+        return next((trouble for trouble in troubles if trouble), None)
 
-    def _create(self, entity: DueEntity, purpose: Literal["delta", "sweep"]) -> bool:
+    def _create(self, entity: DueEntity, purpose: Literal["delta", "sweep"]) -> AppError | None:
         hit("detect.before_create")
         try:
             self.runs.create(entity.entity_uid, purpose=purpose, trigger="timer", requested_by="timer")
         except ConflictError:
-            return True
+            return None  # one is in flight already, which serves as well
         except AppError as error:
             # One entity's trouble is its own: the others still get their runs.
             self.tell("run_refused", level=logging.WARNING, entity=entity.slug, code=error.code)
-            return False
+            return error
         hit("detect.after_create")
-        return True
+        return None
 
     def _send(self) -> None:
         try:

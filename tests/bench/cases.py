@@ -8,8 +8,8 @@ from functools import cached_property
 from statistics import median
 from typing import Any
 
-from tests.bench import deferred
 from tests.bench.baseline import Baseline
+from tests.bench.deferred import hold_indexes, indexes, may_defer
 from tests.bench.lines import Line, Measured, line
 from tests.bench.rig import REPOSITORY, Rig
 from tests.bench.rows import CHANGED_EVERY, changed_ids
@@ -61,12 +61,12 @@ class Bench:
             self.rig.execute(f"VACUUM (ANALYZE) public.{slug}")
             self._loaded.add(slug)
 
-    def sync(self, slug: str, fetched: int, *, deferred: bool = False, **counts: int) -> Mapping[str, Any]:
+    def sync(self, slug: str, fetched: int, **counts: int) -> Mapping[str, Any]:
         """One run of a table in a worker; RuntimeError unless it ended well with the counts expected."""
         entity = self.rig.entity(slug)
         self.rig.prepare(slug)
         self.rig.execute("CHECKPOINT")
-        answer = self.rig.work("sync", entity=entity, deferred=deferred)
+        answer = self.rig.work("sync", entity=entity)
         return _checked(slug, answer, fetched=fetched, **counts)
 
     def rounds(self, name: str, copied: int, run: Callable[[int], Mapping[str, Any]]) -> list[Measured]:
@@ -91,16 +91,26 @@ class Bench:
             self._tell(name, number, done[-1])
         return done
 
-    def first_loads(self, name: str, table: str, rows: int, *, deferred: bool = False) -> Line:
-        """First loads of equal tables, each emptied afterwards."""
+    def first_loads(self, name: str, table: str, rows: int, *, deferred: bool | None = None) -> Line:
+        """First loads of equal tables, each emptied afterwards; `deferred` None leaves the indexes to the product."""
 
         def run(number: int) -> Mapping[str, Any]:
-            slug = f"{table}_{number}"
-            answer = self.sync(slug, rows, deferred=deferred, inserted=rows)
-            self.rig.execute(f"TRUNCATE public.{slug}")
+            answer = self._first_load(f"{table}_{number}", rows, deferred)
+            self.rig.execute(f"TRUNCATE public.{table}_{number}")
             return answer
 
         return line(name, rows, self.rounds(name, rows, run))
+
+    def _first_load(self, slug: str, rows: int, deferred: bool | None) -> Mapping[str, Any]:
+        if deferred is False:
+            hold_indexes(self.rig, slug)
+        self.rig.entity(slug)
+        before = indexes(self.rig, slug)
+        answer = self.sync(slug, rows, inserted=rows)
+        rebuilt = indexes(self.rig, slug) != before
+        if deferred is not None and rebuilt != deferred:
+            raise RuntimeError(f"{slug}: its indexes were {'' if rebuilt else 'not '}built after the load")
+        return answer
 
     def make_due(self, pattern: str) -> None:
         """Make these tables due now and all others never."""
@@ -119,15 +129,15 @@ def _checked(slug: str, answer: Mapping[str, Any], **counts: int) -> Mapping[str
 
 def full_load(bench: Bench) -> Iterator[Line]:
     """An empty table with its indexes in place."""
-    loaded = bench.first_loads("full_load", "load", bench.rows)
+    loaded = bench.first_loads("full_load", "load", bench.rows, deferred=False)
     yield loaded
     yield Line("peak_memory", bench.rows, loaded.seconds, peak_rss_mb=loaded.peak_rss_mb)
 
 
 def full_load_deferred(bench: Bench) -> Iterator[Line]:
     """The same with indexes built by the load's last transaction."""
-    if not deferred.is_offered():
-        bench.rig.say(f"full_load_deferred: skipped, {deferred.MISSING}")
+    if not may_defer(bench.rows):
+        bench.rig.say(f"full_load_deferred: skipped, the product keeps the indexes of a table of {bench.rows} rows")
         return
     yield bench.first_loads("full_load_deferred", "deferred", bench.rows, deferred=True)
 

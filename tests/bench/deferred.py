@@ -1,20 +1,23 @@
-"""The hook for indexes that are built after a first load: how a run is told whether to do so.
+"""First loads whose indexes are built at the end, and first loads that keep them: how a case asks for either.
 
-The only place to change when the product offers it under another name.
+The product defers by itself for a table that was never synced and whose source promises a fitting number of rows.
 """
 
-from uuid import UUID
-
-from shared.composition import App
-
-MISSING = "the product does not offer App.defer_indexes(entity_uid) yet"
+from shared.sync import load
+from tests.bench.rig import Rig
 
 
-def is_offered() -> bool:
-    """Whether a first load can leave its indexes for later."""
-    return hasattr(App, "defer_indexes")
+def may_defer(rows: int) -> bool:
+    """Whether the product defers the indexes of a new table of so many rows."""
+    return load._DEFER_FROM <= rows <= load._DEFER_TO
 
 
-def defer_indexes(app: App, entity_uid: UUID) -> None:
-    """Let the entity's next first load build its indexes in its last transaction."""
-    app.defer_indexes(entity_uid)  # type: ignore[attr-defined]  # absent until the product has it
+def hold_indexes(rig: Rig, slug: str) -> None:
+    """Let the table's next load keep its indexes: it counts as synced before and emptied since."""
+    rig.execute("UPDATE bridge.erp_sync_state SET last_sync_at = now() WHERE entity_uid = %s", rig.entity(slug))
+
+
+def indexes(rig: Rig, slug: str) -> list[int]:
+    """The target's indexes by their object ids: others than before mean that they were built anew."""
+    found = rig.execute("SELECT indexrelid::bigint AS oid FROM pg_index WHERE indrelid = %s::regclass ORDER BY 1", f"public.{slug}")  # fmt: skip
+    return [row["oid"] for row in found]

@@ -37,12 +37,7 @@ def copy(asked: Asked) -> dict[str, Any]:
 def sync(asked: Asked) -> dict[str, Any]:
     """One run of one entity, from its message to its last commit."""
     app = _app()
-    entity = UUID(asked["entity"])
-    if asked.get("deferred"):
-        from tests.bench.deferred import defer_indexes
-
-        defer_indexes(app, entity)
-    run = app.start_run(entity).run_uid
+    run = app.start_run(UUID(asked["entity"])).run_uid
     app.send_outbox()
     app.deliveries  # noqa: B018  # builds and imports what the delivery needs
     with metered() as spent:

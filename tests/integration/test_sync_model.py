@@ -15,7 +15,7 @@ from infra.local.sample_erp import SampleErp, TableSpec, parse_columns
 from tests.integration.harness import MakeWorld, Row, World, balanced, make_world, written  # noqa: F401
 
 NIGHTLY = bool(os.environ.get("NIGHTLY"))
-SEEDS, ROUNDS = (200, 20) if NIGHTLY else (14, 7)
+SEEDS, ROUNDS = (200, 20) if NIGHTLY else (6, 5)
 COLUMNS = parse_columns("id NUMBER(9) NOT NULL\n note VARCHAR2(40)\n amount NUMBER(8,2)")
 NOTES = ["a", "B ", "été", "", "x" * 40, None]
 
@@ -167,7 +167,7 @@ def test_target_equals_the_model(make_world: MakeWorld, strategy: Any, seed: int
     world.discover()
     # FULL passes at once; elsewhere paging by number needs two.
     world.put_entity("t", delete_after_missing=passes, key_sweep_interval_seconds=86_400)
-    world.compose(chunk_rows=rng.randint(1, 9), slice_budget_seconds=rng.choice([0.0001, 240]))
+    world.compose(chunk_rows=rng.randint(1, 9), slice_budget_seconds=0.0001 if seed % 5 == 2 else 240)
     story = Story(world.erp, rng, strategy)
     uids: dict[int, Any] = {}
     try:

@@ -10,8 +10,8 @@ step() {
     "$@" || failed="$failed $name"
 }
 
-step "ruff-check" $BIN/ruff check --quiet .
-step "ruff-format" $BIN/ruff format --check --quiet .
+step "ruff-check" $BIN/ruff check --quiet --output-format concise .
+step "ruff-format" $BIN/ruff format --check --quiet --output-format concise .
 step "mypy" $BIN/mypy --strict
 step "import-rules" $BIN/lint-imports --no-logo
 if [ -n "$failed" ]; then

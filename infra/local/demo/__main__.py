@@ -1,4 +1,4 @@
-"""`python -m infra.local.demo [--once]`: start the stack, tell the story, end with one line of JSON.
+"""`python -m infra.local.demo [--once] [--data DIR]`: start the stack, tell the story, end with one line of JSON.
 
 Without `--once` the stack stays up. Ctrl-C ends the telling; with `--once` it still stops everything.
 """
@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from azure.core.exceptions import AzureError
@@ -18,6 +19,7 @@ from infra.local.demo.client import Client, DemoError
 from infra.local.demo.story import Story
 from infra.local.errors import LocalStackError
 from infra.local.host.errors import HostError
+from infra.local.paths import LOCAL_DIR
 from infra.local.ports import LOOPBACK, Ports
 from infra.local.stack import Stack, down, up
 
@@ -28,14 +30,15 @@ def main() -> int:
     """0 if every check held, 1 if one did not, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m infra.local.demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="stop everything at the end")
-    once = parser.parse_args().once
+    parser.add_argument("--data", type=Path, default=LOCAL_DIR, help="where the stack keeps its data")
+    asked = parser.parse_args()
     try:
-        stack = Stack(Ports.from_environment(os.environ))
-        summary = _perform(stack, once)
+        stack = Stack(Ports.from_environment(os.environ), asked.data)
+        summary = _perform(stack, asked.once)
     except LocalStackError as error:
         summary = {"ok": False, "problems": [str(error)]}
     except KeyboardInterrupt:
-        print("demo: interrupted" + ("" if once else "; make down stops what runs"), file=sys.stderr)
+        print("demo: interrupted" + ("" if asked.once else "; make down stops what runs"), file=sys.stderr)
         return INTERRUPTED
     for problem in summary.get("problems", []):
         print(f"demo: {problem}", file=sys.stderr)

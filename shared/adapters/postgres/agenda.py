@@ -5,9 +5,11 @@ from uuid import UUID
 
 import msgspec
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres.database import Database
-from shared.adapters.postgres.slices import Slices
+from shared.adapters.postgres.slices import Slices, error_body
+from shared.errors import AppError
 from shared.sql import query
 from shared.sync.detect import DueEntity
 from shared.sync.model import VersionSpec
@@ -31,10 +33,14 @@ class Agenda:
             DueEntity(**(row | {"version": version})) for row, version in zip(rows, versions, strict=True)
         ]
 
-    def probed(self, entity_uids: Sequence[UUID]) -> None:
-        """They were looked at: due again after their interval."""
+    def probed(self, entity_uids: Sequence[UUID], trouble: AppError | None = None) -> None:
+        """They were looked at: due again after their interval; `trouble` is what kept their runs from starting."""
         if entity_uids:
-            values = {"entities": list(entity_uids), "interval_s": self._default_interval_s}
+            values = {
+                "entities": list(entity_uids),
+                "interval_s": self._default_interval_s,
+                "trouble": None if trouble is None else Jsonb(error_body(trouble)),
+            }
             with self._database.connection() as connection:
                 connection.execute(query("entities_probed", self._schema), values)
 

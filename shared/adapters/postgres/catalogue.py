@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -476,5 +476,9 @@ def _jsonb(value: object) -> Jsonb | None:
 
 
 def _view(row: Mapping[str, Any], mappings: tuple[FieldMapping, ...]) -> EntityView:
-    catalogued = Catalogued(_entity(row), mappings)
+    entity, trouble = _entity(row), row["trouble"]
+    if trouble is not None:
+        warning = f"the last tick could not start a run: {trouble['message']} {trouble['hint']}"
+        entity = replace(entity, warnings=(*entity.warnings, warning))
+    catalogued = Catalogued(entity, mappings)
     return EntityView(catalogued, row["last_sync_at"], row["last_sync_status"], row["watermark"])

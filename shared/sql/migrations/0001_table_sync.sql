@@ -77,6 +77,7 @@ CREATE TABLE erp_sync_state (
     probe jsonb,                         -- {"lower","max_rowversion","count"} taken before the last proven run's first page
     due_at timestamptz NOT NULL DEFAULT now(),
     last_probed_at timestamptz,
+    trouble jsonb,                       -- why the last tick could not start a run: {"code","message","hint"}
     last_run_uid uuid,
     last_sync_at timestamptz,
     last_sync_status text,
