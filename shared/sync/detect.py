@@ -9,7 +9,13 @@ from threading import Lock
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
-from shared.errors import AppError, ConfigurationError, SourceRefusedError, TransientError
+from shared.errors import (
+    AppError,
+    ConfigurationError,
+    PermanentError,
+    SourceRefusedError,
+    TransientError,
+)
 from shared.sync.fetch import Probe, Source
 from shared.sync.model import Strategy, VersionSpec
 from shared.sync.ports import Clock
@@ -113,6 +119,11 @@ class Detector:
             if isinstance(error, _CONNECTOR_TROUBLE):
                 self._failed(entity.connector_uid)
             return Detected(entity, "failed", error)
+        except Exception as error:  # a defect that one entity brings out must not silence the others
+            broken = PermanentError(
+                f"{entity.slug}: its probe broke down ({type(error).__name__})", hint="report it"
+            )
+            return Detected(entity, "failed", broken)
         with self._lock:
             self._failures[entity.connector_uid] = 0
         return Detected(entity, "changed" if is_changed(entity, probe, lower) else "unchanged")
