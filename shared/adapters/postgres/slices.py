@@ -31,6 +31,17 @@ from shared.sync.model import RunConfig
 from shared.sync.ports import Claim, Ending
 
 _STATE_FIELDS = tuple(f.name for f in fields(SliceState))
+_MADE_HERE = {
+    "epoch",
+    "config",
+    "watermark",
+    "first_load",
+    "new_target",
+    "pass_uid",
+    "clock_ahead_s",
+    "last_probe",
+}
+_CLAIM_COLUMNS = tuple(f.name for f in fields(Claim) if f.name not in _MADE_HERE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,45 +92,17 @@ class Slices:
     ) -> Claim:
         names = {"run": row["run_uid"], "slice": row["slice"]}
         config = msgspec.convert(row["config"], RunConfig)
+        statements = Statements(config, self._schema, row["run_uid"])
         taken = names | {"message_id": message_id, "dequeue_count": dequeue_count, "lease_s": self._lease_s}
         connection.execute(query("slice_take", self._schema), taken)
-        statements = Statements(config, self._schema, row["run_uid"])
         empty = row["target_was_empty"]
         if empty is None:
             empty = _is_empty(connection, statements)
         connection.execute(query("run_started", self._schema), names | {"empty": empty})
-        began = row["pass_began"]
         writes_seen = config.strategy == "full" or (config.strategy == "hash" and not empty)
-        if began is None and writes_seen:
-            began = self._begin_pass(connection, statements, config)
-        now_here = datetime.now(UTC)
-        return Claim(
-            run_uid=row["run_uid"],
-            connector_uid=row["connector_uid"],
-            slice=row["slice"],
-            epoch=row["epoch"] + 1,
-            kind=row["kind"],
-            lane=row["lane"],
-            purpose=row["purpose"],
-            config=config,
-            cursor=row["cursor"],
-            chunk=row["chunk"],
-            watermark=row["watermark_start"],
-            first_load=empty and config.strategy != "full",
-            new_target=empty and row["never_synced"],
-            indexes_deferred=row["indexes_deferred"],
-            pass_uid=row["run_uid"] if writes_seen else None,
-            pass_began=began,
-            versions_since=row["versions_since"],
-            allow_deletes=row["allow_deletes"],
-            unproven_snapshots=row["unproven_snapshots"],
-            deletes_barred=row["deletes_barred"],
-            soft_deleted=row["soft_deleted"],
-            walked=row["walked"],
-            attempt=row["attempt"],
-            clock_ahead_s=(row["now"] - now_here).total_seconds(),
-            last_probe=row["probe"],
-        )
+        if row["pass_began"] is None and writes_seen:
+            row = row | {"pass_began": self._begin_pass(connection, statements, config)}
+        return _claim(row, config, empty=empty, writes_seen=writes_seen)
 
     def _begin_pass(self, connection: Connection, statements: Statements, config: RunConfig) -> datetime:
         """A partition of its own for the keys this pass sees; dropping it later costs nothing."""
@@ -292,6 +275,20 @@ class Slices:
         connection.execute("SELECT set_config('lock_timeout', '10s', true)")
         for table in (statements.seen, statements.staging):
             connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
+
+
+def _claim(row: dict[str, Any], config: RunConfig, *, empty: bool, writes_seen: bool) -> Claim:
+    return Claim(
+        **{name: row[name] for name in _CLAIM_COLUMNS},
+        epoch=row["epoch"] + 1,
+        config=config,
+        watermark=row["watermark_start"],
+        first_load=empty and config.strategy != "full",
+        new_target=empty and row["never_synced"],
+        pass_uid=row["run_uid"] if writes_seen else None,
+        clock_ahead_s=(row["now"] - datetime.now(UTC)).total_seconds(),
+        last_probe=row["probe"],
+    )
 
 
 def error_body(error: AppError) -> dict[str, str]:
