@@ -10,7 +10,8 @@ from shared.telemetry import log
 
 _TICKS_TO_UNIX = 621_355_968_000_000_000
 _MAX_TICKS = 3_155_378_975_999_999_999
-_MAX_TEXT = 32_000  # characters; a property holds 64 KiB of UTF-16
+_MAX_TEXT = 32_000  # UTF-16 units; a property holds 64 KiB
+_MAX_KEY = 500  # UTF-16 units; a key holds 1 KiB
 _FORBIDDEN = str.maketrans(
     dict.fromkeys("/\\#?%+\t\n\r", "_") | {chr(c): "_" for c in [*range(0x20), *range(0x7F, 0xA0)]}
 )
@@ -29,7 +30,7 @@ class LogEntry:
 
 def partition_key(entry: LogEntry) -> str:
     """`tenant|entity|yyyymm`, with what Table Storage forbids in keys replaced, and cut to its kilobyte."""
-    return f"{entry.tenant}|{entry.entity}|{entry.completed_at:%Y%m}".translate(_FORBIDDEN)[:500]
+    return _cut(f"{entry.tenant}|{entry.entity}|{entry.completed_at:%Y%m}".translate(_FORBIDDEN), _MAX_KEY)
 
 
 def row_key(entry: LogEntry) -> str:
@@ -94,10 +95,15 @@ class TableLog:
 
 def _property(value: object) -> object:
     if isinstance(value, bool | datetime | str):
-        return value[:_MAX_TEXT] if isinstance(value, str) else value
+        return _cut(value, _MAX_TEXT) if isinstance(value, str) else value
     if isinstance(value, int):
         from azure.data.tables import EdmType, EntityProperty
 
         # Above 31 bits the SDK wants to be told; always saying so keeps a column of one type.
         return EntityProperty(value, EdmType.INT64)
     return json.dumps(value, default=str)[:_MAX_TEXT]
+
+
+def _cut(text: str, units: int) -> str:
+    """The text's beginning, counted as Azure counts it: a character beyond U+FFFF takes two units, lone halves go."""
+    return text.encode("utf-16-le", "ignore")[: 2 * units].decode("utf-16-le", "ignore")

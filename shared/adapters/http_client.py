@@ -135,7 +135,10 @@ class HttpClient:
         logging.getLogger("httpcore").setLevel(logging.WARNING)
         self._origin, self._limits, self._clock = origin, limits, clock
         self._backend = _PinnedBackend(origin, allowed_hosts, clock, resolver)
-        self._pool = httpcore.ConnectionPool(network_backend=self._backend, retries=0, keepalive_expiry=30.0)
+        # Whoever asks bounds how much is asked at once; the pool's own bound of ten would halve detection's twenty.
+        self._pool = httpcore.ConnectionPool(
+            network_backend=self._backend, retries=0, keepalive_expiry=30.0, max_connections=None
+        )
 
     def close(self) -> None:
         """Closes the connections kept open."""

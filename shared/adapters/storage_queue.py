@@ -43,7 +43,11 @@ class StorageQueue:
 
             options: Any = {
                 "message_encode_policy": TextBase64EncodePolicy(),
+                # The default waits a minute in all, with the outbox's rows locked meanwhile.
                 "retry_total": 2,
+                "initial_backoff": 1,
+                "increment_base": 2,
+                "random_jitter_range": 0,
                 "connection_timeout": 5,
             }
             if self._credential is None:

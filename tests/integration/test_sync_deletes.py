@@ -1,5 +1,6 @@
 """Deleting needs proof: what a walk that may have missed a row must never do, and what a proven one does."""
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -178,12 +179,10 @@ def test_open_reject_of_a_key_that_left_the_source_is_closed(make_world: MakeWor
 
 
 def test_row_born_during_the_pass_is_immune(make_world: MakeWorld) -> None:
-    world = make_world([table("rowversion")], rows(9), entity={"delete_after_missing": 1}, slice_budget_seconds=0.0001)
+    world = make_world([table("rowversion")], rows(9), entity={"delete_after_missing": 1})
     world.sync()
-    entity = world.uid("t")
-    import uuid
-
-    sweep = world.app.runs.create(uuid.UUID(entity), purpose="sweep", trigger="timer", requested_by="t")
+    world.compose(chunk_rows=1, slice_budget_seconds=0.0001)
+    sweep = world.app.runs.create(uuid.UUID(world.uid("t")), purpose="sweep", trigger="timer", requested_by="t")
     world.app.send_outbox()
     for _ in range(2):
         world.deliver_one()

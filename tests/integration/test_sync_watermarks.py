@@ -61,6 +61,7 @@ def test_late_commit_is_found_through_overlap(make_world: MakeWorld, kind: str) 
 
 def test_versions_are_compared_as_numbers(make_world: MakeWorld) -> None:
     world = make_world([table()], {"t": []})
+    world.erp.behave("t", safe_rowversion=False)
     world.erp.insert("t", [{"id": 1, "note": "nine"}], row_version=9)
     world.sync()
     world.erp.insert("t", [{"id": 2, "note": "ten"}], row_version=10)
@@ -129,6 +130,7 @@ def test_bad_row_with_the_newest_version_is_kept_and_an_older_good_one_does_not_
 
 def test_older_version_never_overwrites(make_world: MakeWorld) -> None:
     world = make_world([table()], {"t": []})
+    world.erp.behave("t", safe_rowversion=False)
     world.erp.insert("t", [{"id": 1, "note": "new"}], row_version=90)
     world.sync()
     world.erp.update("t", {"id": 1}, {"note": "old"}, row_version=40)
@@ -139,6 +141,7 @@ def test_older_version_never_overwrites(make_world: MakeWorld) -> None:
 
 def test_full_refresh_ignores_older_generations_and_leaves_a_watermark(make_world: MakeWorld) -> None:
     world = make_world([table()], {"t": []})
+    world.erp.behave("t", safe_rowversion=False)
     world.erp.insert("t", [{"id": 1, "note": "new"}], row_version=90)
     world.sync()
     world.erp.update("t", {"id": 1}, {"note": "restored"}, row_version=40)
@@ -148,7 +151,8 @@ def test_full_refresh_ignores_older_generations_and_leaves_a_watermark(make_worl
 
 
 def test_full_refresh_fences_what_runs(make_world: MakeWorld) -> None:
-    world = make_world([table()], rows(9), slice_budget_seconds=0.0001)
+    world = make_world([table()], rows(9))
+    world.compose(chunk_rows=1, slice_budget_seconds=0.0001)
     begun = world.post(f"/api/v1/entities/{world.uid('t')}/sync")["run_uid"]
     world.deliver_one()
     assert world.refresh("t")["status"] == "success"
@@ -156,7 +160,8 @@ def test_full_refresh_fences_what_runs(make_world: MakeWorld) -> None:
 
 
 def test_stopped_run_ends_and_the_next_one_is_right(make_world: MakeWorld) -> None:
-    world = make_world([table()], rows(9), slice_budget_seconds=0.0001)
+    world = make_world([table()], rows(9))
+    world.compose(chunk_rows=1, slice_budget_seconds=0.0001)
     begun = world.post(f"/api/v1/entities/{world.uid('t')}/sync")["run_uid"]
     world.deliver_one()
     assert world.post(f"/api/v1/sync/stop/{begun}")["status"] == "cancelled"
@@ -171,7 +176,8 @@ def bulk(world: World) -> str:
 
 
 def test_bulk_slice_gives_its_slot_back_to_a_delta_and_goes_on_after_it(make_world: MakeWorld) -> None:
-    world = make_world([table()], rows(9), slice_budget_seconds=0.0001, sync_max_concurrent=1)
+    world = make_world([table()], rows(9), sync_max_concurrent=1)
+    world.compose(chunk_rows=1, slice_budget_seconds=0.0001)
     world.sync()
     sweep = bulk(world)
     world.deliver_one()
@@ -198,7 +204,7 @@ def test_sweep_every_tick_follows_each_changed_delta_and_deletes(make_world: Mak
 @pytest.mark.parametrize("chunk_rows", [1, 50])
 def test_equal_copies_land_once(make_world: MakeWorld, strategy: Any, chunk_rows: int) -> None:
     spec = TableSpec(slug="t", keys=("id",), strategy=strategy, columns=COLUMNS)
-    world = make_world([spec], rows(3), default_page_size=1)
+    world = make_world([spec], rows(3), default_page_size=2)
     world.compose(chunk_rows=chunk_rows)
     world.erp.insert("t", [{"id": 1, "note": "n1"}], duplicate=True)
     run = world.sync()[0]
@@ -209,7 +215,7 @@ def test_equal_copies_land_once(make_world: MakeWorld, strategy: Any, chunk_rows
 @pytest.mark.parametrize("chunk_rows", [1, 50])
 def test_torn_pair_rejects_both_in_a_snapshot(make_world: MakeWorld, chunk_rows: int) -> None:
     spec = TableSpec(slug="t", keys=("id",), strategy="full", columns=COLUMNS)
-    world = make_world([spec], rows(3), default_page_size=1)
+    world = make_world([spec], rows(3), default_page_size=2)
     world.compose(chunk_rows=chunk_rows)
     world.erp.insert("t", [{"id": 1, "note": "other"}], duplicate=True)
     run = world.sync()[0]
@@ -220,7 +226,7 @@ def test_torn_pair_rejects_both_in_a_snapshot(make_world: MakeWorld, chunk_rows:
 @pytest.mark.parametrize(("chunk_rows", "rejected"), [(1, 1), (50, 2)])
 def test_torn_pair_under_hash(make_world: MakeWorld, chunk_rows: int, rejected: int) -> None:
     spec = TableSpec(slug="t", keys=("id",), strategy="hash", columns=COLUMNS)
-    world = make_world([spec], rows(3), default_page_size=1)
+    world = make_world([spec], rows(3), default_page_size=2)
     world.compose(chunk_rows=chunk_rows)
     world.erp.insert("t", [{"id": 1, "note": "other"}], duplicate=True)
     run = world.sync()[0]
@@ -229,7 +235,7 @@ def test_torn_pair_under_hash(make_world: MakeWorld, chunk_rows: int, rejected: 
 
 @pytest.mark.parametrize("chunk_rows", [1, 50])
 def test_highest_version_wins(make_world: MakeWorld, chunk_rows: int) -> None:
-    world = make_world([table()], rows(3), default_page_size=1)
+    world = make_world([table()], rows(3), default_page_size=2)
     world.compose(chunk_rows=chunk_rows)
     world.erp.insert("t", [{"id": 1, "note": "newer"}], duplicate=True)
     assert (world.sync()[0]["rejected"], world.rows("t")[1]["note"]) == (0, "newer")

@@ -125,7 +125,9 @@ def watermark_problems(world: World) -> list[str]:
         for row in world.source()
         if int(row["version"]) <= int(watermark)
         and not rejected[row["id"]]
-        and (row["id"] not in target or int(target[row["id"]]["_bridge_erp_rowversion"]) < int(row["version"]))
+        and (
+            row["id"] not in target or int(target[row["id"]]["_bridge_erp_rowversion"]) < int(row["version"])
+        )
     ]
 
 

@@ -1,6 +1,7 @@
 """T1: kill -9 at every named step, then redelivery or the next tick. Nothing lost, nothing doubled."""
 
 import os
+import random
 from typing import Any
 
 import pytest
@@ -32,9 +33,22 @@ def test_kill_at_a_step_loses_and_doubles_nothing(
     world = standing.take(strategy)
     world.change(seed=POINTS.index(point) * 10 + kills)
     world.due()
-    killed = torment(world, point, kills)
+    killed = torment(world, f"{point}=kill", kills, tiny=point.startswith("continuation"))
     assert (killed == 0) == (point in NEVER[strategy]), world.story(f"{point}: killed {killed} times")
     oracle.check(world, rerun=point not in NEVER[strategy])
+    standing.put(world)
+
+
+@pytest.mark.parametrize("seed", range(500 if NIGHTLY else 6))
+def test_random_kills_lose_and_double_nothing(standing: Standing, seed: int) -> None:
+    """Any point, any of its first four hits, twice, and now and then with a continuation after every chunk."""
+    chance = random.Random(seed)
+    world = standing.take(chance.choice(STRATEGIES))
+    world.change(seed)
+    world.due()
+    arm = ";".join(f"{point}=kill@{chance.randint(1, 4)}" for point in chance.sample(POINTS, 3))
+    torment(world, arm, kills=2, tiny=chance.random() < 0.5)
+    oracle.check(world)
     standing.put(world)
 
 
@@ -43,14 +57,14 @@ def test_points_are_enough() -> None:
     assert all(len(set(POINTS) - NEVER[strategy]) >= 20 for strategy in STRATEGIES)
 
 
-def torment(world: World, point: str, kills: int) -> int:
-    """Ticks and deliveries in processes that die at the point, until it killed often enough or all is quiet."""
-    env = {"SLICE_BUDGET_SECONDS": "0.000001"} if point.startswith("continuation") else {}
+def torment(world: World, arm: str, kills: int, *, tiny: bool) -> int:
+    """Ticks and deliveries in processes that die at armed points, until they died often enough or all is quiet."""
+    env = {"SLICE_BUDGET_SECONDS": "0.000001"} if tiny else {}
     killed = 0
     for _ in range(60):
         message = world.receive()
         action = ["tick"] if message is None else world.action(message)
-        died = _dies(world, action, f"{point}=kill", env)
+        died = _dies(world, action, arm, env)
         killed += died
         if message is not None:
             world.let_go(message) if died else world.queue.delete_message(message)

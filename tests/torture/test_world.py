@@ -3,12 +3,13 @@
 import pytest
 
 from tests.torture import oracle
+from tests.torture.conftest import MakeWorld
 
 pytestmark = pytest.mark.torture
 
 
 @pytest.mark.parametrize("strategy", ["full", "hash", "rowversion"])
-def test_undisturbed_syncs_hold(make_world, strategy):
+def test_undisturbed_syncs_hold(make_world: MakeWorld, strategy: str) -> None:
     world = make_world(strategy)
     oracle.check(world)
     for seed in (1, 2):
@@ -17,10 +18,10 @@ def test_undisturbed_syncs_hold(make_world, strategy):
         oracle.check(world)
 
 
-def test_process_of_its_own_syncs_like_this_one(make_world):
+def test_process_of_its_own_syncs_like_this_one(make_world: MakeWorld) -> None:
     world = make_world("hash", loaded=False)
     assert world.start(["tick"]).wait().code == 0
-    attempt = world.start(world.action(message := world.receive()))
+    attempt = world.start(world.action(message := world.take()))
     assert attempt.wait().code == 0, attempt.said()
     world.queue.delete_message(message)
     oracle.check(world)

@@ -44,10 +44,6 @@ def serve() -> None:
 
 def _import_everything() -> None:
     # polars starts its threads on first use, which happens in children only: a fork would lose them.
-    import azure.data.tables
-    import azure.storage.queue
-    import polars
-    import psycopg_pool
 
     import shared.adapters.connectors
     import shared.adapters.postgres.agenda
@@ -105,9 +101,7 @@ def _act(command: dict[str, Any]) -> None:
     from shared.settings import load_settings
 
     app = App(load_settings())
-    app.runner = replace(
-        app.runner, chunk_rows=command["chunk_rows"], delete_batch=command["delete_batch"]
-    )
+    app.runner = replace(app.runner, chunk_rows=command["chunk_rows"], delete_batch=command["delete_batch"])
     failpoints.arm(command["arm"])
     kind, *rest = command["action"]
     if kind == "tick":

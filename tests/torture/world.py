@@ -97,7 +97,7 @@ class World:
 
     def ask(self, text: str, *values: object) -> list[DictRow]:
         with psycopg.connect(self.dsn, autocommit=True, row_factory=dict_row) as connection:
-            cursor = connection.execute(text, values or None)  # type: ignore[arg-type]
+            cursor = connection.execute(text, values or None)
             return cursor.fetchall() if cursor.description else []
 
     def one(self, text: str, *values: object) -> Any:
@@ -176,8 +176,14 @@ class World:
         """The next visible message, hidden from others until it is deleted or let go."""
         try:
             return next(iter(self.queue.receive_messages(visibility_timeout=300, max_messages=1)), None)
-        except ResourceNotFoundError:
+        except ResourceNotFoundError:  # nothing was ever sent
             return None
+
+    def take(self) -> QueueMessage:
+        """The next visible message, which must be there."""
+        message = self.receive()
+        assert message is not None, self.story("no message is visible")
+        return message
 
     def let_go(self, message: QueueMessage) -> None:
         """What a dead host's message does after its visibility timeout: come back with a higher dequeue count."""
@@ -261,7 +267,7 @@ class World:
 
     # composition
 
-    def compose(self, guards: Guards | None = None, **env: str) -> App:
+    def compose(self, guards: Guards | None = None, /, **env: str) -> App:
         """Another app over the same world: without a guard, or with other settings."""
         return composed(self.env | env, guards)
 

@@ -244,7 +244,8 @@ def _digits(values: pl.Series, scale: int, shown_scale: NDArray[np.int16] | np.i
     extremes: list[int] = [value for value in (unscaled.min(), unscaled.max()) if isinstance(value, int)]
     largest = max(map(abs, extremes), default=0) * factor
     groups = max(-(-len(str(largest)) // 4), fraction_groups, 1)
-    out = np.empty((len(values), 4 + groups), ">i2")
+    # Zeros: a large scale asks for more groups than small numbers have limbs.
+    out = np.zeros((len(values), 4 + groups), ">i2")
     out[:, 0] = groups
     out[:, 1] = groups - fraction_groups - 1
     out[:, 3] = shown_scale
@@ -267,9 +268,12 @@ def _limbs(
         magnitude = np.abs(whole) * factor
         limbs = [magnitude] if largest < _LIMB else [magnitude % _LIMB, magnitude // _LIMB]
         return whole < 0, limbs
-    count = -(-len(str(largest)) // 16)
-    wide = unscaled.abs() * _int128(factor)
-    parts = [(wide // _int128(_LIMB**i) % _int128(_LIMB)).cast(pl.Int64).to_numpy() for i in range(count)]
+    # Times `factor`, 38 digits would not fit 128 bits: only what goes into the lowest limb is multiplied.
+    wide, low = unscaled.abs(), _int128(_LIMB // factor)
+    rest = wide // low
+    count = -(-len(str(largest)) // 16) - 1
+    high = [rest // _int128(_LIMB**i) % _int128(_LIMB) for i in range(count)]
+    parts = [part.cast(pl.Int64).to_numpy() for part in (wide % low * _int128(factor), *high)]
     return (unscaled < _int128(0)).to_numpy(), parts
 
 

@@ -102,6 +102,9 @@ class Slices:
         writes_seen = config.strategy == "full" or (config.strategy == "hash" and not empty)
         if row["pass_began"] is None and writes_seen:
             row = row | {"pass_began": self._begin_pass(connection, statements, config)}
+        if row["pass_began"] is None and config.strategy == "hash":
+            # A first load has no pass, but must know its own rows when a key comes twice.
+            row = row | {"pass_began": row["started_at"] or row["now"]}
         return _claim(row, config, empty=empty, writes_seen=writes_seen)
 
     def _begin_pass(self, connection: Connection, statements: Statements, config: RunConfig) -> datetime:

@@ -1,0 +1,49 @@
+"""Logs carry constant text and fields; what looks like a credential is blotted out."""
+
+import json
+import logging
+import sys
+from typing import Any
+
+import pytest
+
+from shared.telemetry import JsonFormatter, TextFormatter, redact
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Bearer canary", "authorization: bearer canary.canary-canary", "password=canary", "PASSWORD: canary",
+     "client_secret=canary", "AccountKey=canary==;EndpointSuffix=x", "https://x/?sig=canary&se=1",
+     "postgresql://u:canary@h/db", "postgres://u:canary@h/db", "https://u:canary@h/", "token=canary", "pwd=canary"],
+)  # fmt: skip
+def test_credentials_are_blotted_out(text: str) -> None:
+    assert "canary" not in redact(f"before {text} after")
+
+
+@pytest.mark.parametrize("text", ["run 5 of 7", "orders: 12 rows", "https://host/path", "tokens are counted"])
+def test_plain_text_stays(text: str) -> None:
+    assert redact(text) == text
+
+
+def record(message: str, **fields: Any) -> logging.LogRecord:
+    made = logging.makeLogRecord({"name": "tributary", "levelname": "INFO", "msg": message, **fields})
+    return made
+
+
+@pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
+def test_record_is_one_line_whatever_it_holds(formatter: logging.Formatter) -> None:
+    line = formatter.format(record("a\nforged\r line", note="two\nlines", secret="password=canary"))
+    assert "\n" not in line and "\r" not in line and "canary" not in line
+
+
+def test_fields_stand_beside_the_text() -> None:
+    body = json.loads(JsonFormatter().format(record("tick", rows=3, run="r")))
+    assert (body["message"], body["rows"], body["run"], body["level"]) == ("tick", 3, "r", "INFO")
+
+
+def test_foreign_exceptions_leave_only_their_type() -> None:
+    try:
+        raise ValueError("row canary")
+    except ValueError:
+        line = JsonFormatter().format(record("failed", exc_info=sys.exc_info()))
+    assert json.loads(line)["error"] == "ValueError" and "canary" not in line
