@@ -64,7 +64,7 @@ def _in_turn(chunks: Generator[Any, None, None]) -> Generator[Any, None, None]:
 def instrument() -> None:
     """Time the steps of a slice and take the overlap out."""
     from shared.adapters.http_source import HttpSource
-    from shared.adapters.postgres import copy_format, target
+    from shared.adapters.postgres import copy_format, slices, target
     from shared.sync import coerce, dates, fetch, identity, mapping, numbers, run, stages, text
 
     _replace(run, "ThreadPoolExecutor", _InTurn)
@@ -72,6 +72,10 @@ def instrument() -> None:
     for number, stage in enumerate((coerce, text, numbers, dates, mapping, identity), 3):
         _time(stage, "apply", f"{number} {stage.__name__.rpartition('.')[2]}")
     for owner, name, step in (
+        (slices.Slices, "claim", "0 claim"),
+        (slices.Slices, "end", "12 end of the run"),
+        (target.PostgresTarget, "build_indexes", "11 build indexes (wall: PostgreSQL builds them)"),
+        (HttpSource, "probe", "1 fetch: probe"),
         (HttpSource, "fetch_page", "1 fetch: HTTP body"),
         (run, "decode_page", "2 decode: page to frame"),
         (stages, "join_pages", "2 decode: join pages"),
@@ -80,7 +84,8 @@ def instrument() -> None:
         (stages.Stages, "versions", "2 fetch: facts and proof"),
         (stages.Stages, "prepare", "9 delta: settle, versions, the rest of prepare"),
         (target, "target_fields", "10 load: fields"),
-        (copy_format, "encode", "10 load: encode to binary COPY"),
+        (copy_format, "encode", "10 load: encode, columns to wire form"),
+        (copy_format, "_assemble", "10 load: encode, wire form to stream"),
         (target, "send", "10 load: send (wall: PostgreSQL writes rows)"),
         (target, "hold_fence", "10 load: fence"),
         (run, "load", "10 load: rest of the transaction"),
@@ -127,7 +132,7 @@ def slice_in_turn(asked: dict[str, Any]) -> dict[str, Any]:
     run = app.start_run(UUID(asked["entity"]))
     app.send_outbox()
     with metered() as spent:
-        timed("0 claim, end, everything else", app.drain)()
+        timed("13 everything else", app.drain)()
     return {"run": str(run.run_uid), "steps": SPENT, "peak_rss_mb": peak_rss_mb()} | spent.as_dict()
 
 

@@ -251,6 +251,8 @@ class Catalogue:
         if change.reset and before is not None:
             changed = before.entity.version != after.entity.version
             self._reset(connection, after.entity, "keys or rules changed", versions_changed=changed)
+        elif change.added and before is not None:
+            connection.execute(query("catalogue_reread", self._schema), {"entity": after.entity.uid})
         prepare_target(connection, self._schema, after)
         self._audit(connection, place.actor, place.action, str(after.entity.uid), {"slug": place.slug})
 

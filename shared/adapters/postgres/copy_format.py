@@ -293,4 +293,4 @@ def _long_numeric(text: str | None) -> bytes | None:
     plain = plain.zfill(-(-len(plain) // 4) * 4)
     groups = [int(plain[i : i + 4]) for i in range(0, len(plain), 4)]
     head = (len(groups), len(groups) - -(-scale // 4) - 1, 0x4000 if sign else 0, scale)
-    return b"".join(part.to_bytes(2, "big") for part in (*head, *groups))
+    return b"".join(part.to_bytes(2, "big", signed=part < 0) for part in (*head, *groups))

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres.database import Connection, Database
 from shared.adapters.postgres.statements import Statements
-from shared.errors import AppError, ConfigurationError, FencedError
+from shared.errors import AppError, FencedError
 from shared.failpoints import hit
 from shared.sql import query
 from shared.sync.claims import (
@@ -304,11 +304,7 @@ def _is_empty(connection: Connection, statements: Statements) -> bool:
         "SELECT to_regclass(%s) AS t", (statements.target.as_string(connection),)
     ).fetchone()
     if exists is None or exists["t"] is None:
-        raise ConfigurationError(
-            f"{statements.config.slug}: its target table {statements.target.as_string(connection)}"
-            " does not exist",
-            hint="run discover on the connector, which creates it",
-        )
+        return True  # a claim cannot end a run; the first chunk can, and says what is missing
     row = connection.execute(
         sql.SQL("SELECT NOT EXISTS (SELECT 1 FROM {}) AS empty").format(statements.target)
     ).fetchone()

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 import psycopg
+from psycopg import errors as pg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
@@ -36,7 +37,7 @@ from shared.adapters.postgres.statements import (
     Statements,
     copy_into,
 )
-from shared.errors import TargetRefusedError
+from shared.errors import ConfigurationError, TargetRefusedError
 from shared.sql import query
 from shared.sync.delta import KNOWN_SCHEMA
 from shared.sync.model import (
@@ -73,6 +74,11 @@ class PostgresTarget:
             with self._database.bare_connection() as connection:
                 connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
                 yield PostgresChunk(connection, claim, statements, self._lease_s, self._uuid7)
+        except pg.UndefinedTable:
+            raise ConfigurationError(
+                f"{claim.config.slug}: its target table {statements.target.as_string()} does not exist",
+                hint="run discover on the connector, which creates it",
+            ) from None
         except RETRYABLE as error:
             raise ChunkConflictError(type(error).__name__) from None
         except psycopg.Error as error:
