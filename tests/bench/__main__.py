@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tests.bench.cases import CASES, Bench, source_tables
+from tests.bench.cases import CASES, MEDIUM_ROWS, Bench, source_tables
 from tests.bench.lines import Line, Measured, line
 from tests.bench.rig import Rig
 
@@ -31,7 +31,10 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=int(os.environ.get("ROWS") or 1_000_000))
     parser.add_argument("--only", type=_names, default=tuple(CASES), help=f"of {', '.join(CASES)}")
     parser.add_argument("--nightly", action="store_true", default=bool(os.environ.get("NIGHTLY")))
-    return parser.parse_args(arguments)
+    asked = parser.parse_args(arguments)
+    if asked.rows < MEDIUM_ROWS:
+        parser.error(f"--rows {asked.rows}: at least {MEDIUM_ROWS}, which medium_100k takes its baseline from")
+    return asked
 
 
 def _names(text: str) -> tuple[str, ...]:

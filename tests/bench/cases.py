@@ -16,7 +16,7 @@ from tests.bench.rows import CHANGED_EVERY, changed_ids
 
 ROUNDS = 3
 TICK_TABLES, TICK_CHANGED, TICK_ROWS = 1000, 10, 1000
-DELTA_ROWS = 100_000
+DELTA_ROWS = MEDIUM_ROWS = 100_000
 PROBES_AT_ONCE, PROBE_S = 20, 0.05
 
 
@@ -25,7 +25,7 @@ def source_tables(rows: int) -> list[dict[str, object]]:
     kinds: list[tuple[str, str, int]] = [("versions", "rowversion", rows), ("hashed", "hash", rows), ("delta", "rowversion", DELTA_ROWS)]
     for number in range(1, ROUNDS + 1):
         kinds += [(f"load_{number}", "hash", rows), (f"deferred_{number}", "hash", rows), (f"full_{number}", "full", rows),
-                  (f"small_{number}", "hash", 10_000), (f"medium_{number}", "hash", 100_000)]  # fmt: skip
+                  (f"small_{number}", "hash", 10_000), (f"medium_{number}", "hash", MEDIUM_ROWS)]  # fmt: skip
     tables: list[dict[str, object]] = [{"slug": slug, "strategy": strategy, "rows": count} for slug, strategy, count in kinds]
     thousand: list[dict[str, object]] = [{"slug": tick_slug(n), "strategy": "hash", "rows": TICK_ROWS, "later": True} for n in range(TICK_TABLES)]
     return [*tables, *thousand]
@@ -149,7 +149,7 @@ def small_10k(bench: Bench) -> Iterator[Line]:
 
 def medium_100k(bench: Bench) -> Iterator[Line]:
     """A table of ten pages."""
-    yield bench.first_loads("medium_100k", "medium", 100_000)
+    yield bench.first_loads("medium_100k", "medium", MEDIUM_ROWS)
 
 
 def hash_resync_1pct(bench: Bench) -> Iterator[Line]:
@@ -271,10 +271,10 @@ def _ticked(answer: Mapping[str, Any], changed: int) -> Mapping[str, Any]:
 def _make_thousand(bench: Bench) -> None:
     """Entities that look synced. Ten are discovered; the others, which never hold rows, are copies of the last."""
     slugs = [tick_slug(n) for n in range(TICK_TABLES)]
+    bench.rig.entity("versions")  # the schema and the connector are made with the first entities
     found = bench.rig.execute("SELECT count(*) AS n FROM bridge.entities WHERE slug = ANY (%s)", slugs)
     if found[0]["n"] == TICK_TABLES:
         return
-    bench.rig.entity("versions")
     bench.rig.discover(slugs[:TICK_CHANGED])
     for statement in _COPIES:
         bench.rig.execute(statement, slugs[TICK_CHANGED - 1], slugs[TICK_CHANGED:])
@@ -287,9 +287,11 @@ def _make_thousand(bench: Bench) -> None:
 
 # Each takes the slug to copy and the slugs to make; columns that later migrations add are copied with the rest.
 _COPIES = (
-    "INSERT INTO bridge.entities SELECT (jsonb_populate_record(e, jsonb_build_object('uid', gen_random_uuid(),"
-    " 'slug', made.slug, 'target_table', made.slug))).* FROM bridge.entities e, (SELECT %s AS slug) known,"
-    " unnest(%s::text[]) AS made(slug) WHERE e.slug = known.slug",
+    (
+        "INSERT INTO bridge.entities SELECT (jsonb_populate_record(e, jsonb_build_object('uid', gen_random_uuid(),"
+        " 'slug', made.slug, 'target_table', made.slug))).* FROM bridge.entities e, (SELECT %s::text AS slug) known,"
+        " unnest(%s::text[]) AS made(slug) WHERE e.slug = known.slug"
+    ),
     *(
         f"INSERT INTO bridge.{table} SELECT (jsonb_populate_record(t, jsonb_build_object('entity_uid', n.uid))).*"
         f" FROM bridge.{table} t JOIN bridge.entities e ON e.uid = t.entity_uid AND e.slug = %s"

@@ -92,7 +92,7 @@ class Rig:
     def source_url(self) -> str:
         """The source's base URL; its pages are rendered when this returns."""
         tables = [{name: value for name, value in table.items() if name != "later"} for table in self._tables]
-        what = {"rows": self.rows, "tables": tables}
+        what = {"rows": max(int(str(table["rows"])) for table in tables), "tables": tables}
         command = [sys.executable, "-m", "tests.bench.source", json.dumps(what)]
         self._source = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
         assert self._source.stdout is not None

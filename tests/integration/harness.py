@@ -44,7 +44,9 @@ _QUIET_PUMPS = 400
 class World:
     """One installation with one connector; `erp` is its source."""
 
-    def __init__(self, conninfo: str, storage: str, erp: SampleErp, entity: Mapping[str, Any], **settings: Any) -> None:
+    def __init__(
+        self, conninfo: str, storage: str, erp: SampleErp, entity: Mapping[str, Any], **settings: Any
+    ) -> None:
         self.conninfo, self.erp, self._storage = conninfo, erp, storage
         self.queue_name = f"sync-{uuid.uuid4().hex[:12]}"
         self._entity, self._told = dict(entity), settings
@@ -199,7 +201,9 @@ class World:
     def stored(self, slug: str) -> list[Row]:
         """Every target row with all columns, deleted ones too."""
         with psycopg.connect(self.conninfo, row_factory=dict_row) as connection:
-            return connection.execute(sql.SQL("SELECT * FROM public.{}").format(sql.Identifier(slug))).fetchall()
+            return connection.execute(
+                sql.SQL("SELECT * FROM public.{}").format(sql.Identifier(slug))
+            ).fetchall()
 
     def rows(self, slug: str, key: str = "id") -> dict[Any, Row]:
         """Live rows by key, mapped columns only."""

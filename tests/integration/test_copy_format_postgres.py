@@ -52,9 +52,14 @@ def through(connection: psycopg.Connection[Any], *fields: Field) -> list[tuple[A
     """The fields after a journey through a table, in order."""
     named = [sql.SQL("{} {}").format(sql.Identifier(f.name), sql.SQL(sql_type(f.type))) for f in fields]
     connection.execute("DROP TABLE IF EXISTS journey")
-    connection.execute(sql.SQL("CREATE TEMP TABLE journey (_at serial, {})").format(sql.SQL(", ").join(named)))
+    connection.execute(
+        sql.SQL("CREATE TEMP TABLE journey (_at serial, {})").format(sql.SQL(", ").join(named))
+    )
     encoded = encode(fields)
-    with connection.cursor() as cursor, cursor.copy(copy_into(sql.Identifier("journey"), encoded.columns)) as copy:
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(copy_into(sql.Identifier("journey"), encoded.columns)) as copy,
+    ):
         for piece in encoded.pieces:
             copy.write(piece)
     names = sql.SQL(", ").join(sql.Identifier(f.name) for f in fields)
@@ -83,13 +88,17 @@ def scaled(whole: int, scale: int) -> str:
 
 
 def decimals(values: list[str | None], precision: int, scale: int) -> Field:
-    series = pl.Series([None if v is None else Decimal(v) for v in values], dtype=pl.Decimal(precision, scale))
+    series = pl.Series(
+        [None if v is None else Decimal(v) for v in values], dtype=pl.Decimal(precision, scale)
+    )
     return Field("v", series, T(Kind.DECIMAL, precision=precision, scale=scale))
 
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("nulls", [True, False])
-def test_every_kind_comes_out_as_it_went_in(connection: psycopg.Connection[Any], name: str, nulls: bool) -> None:
+def test_every_kind_comes_out_as_it_went_in(
+    connection: psycopg.Connection[Any], name: str, nulls: bool
+) -> None:
     type_, dtype, values = CASES[name]
     kept = values if nulls else [v for v in values if v is not None]
     found = through(connection, Field("v", pl.Series(kept, dtype=dtype), type_))
@@ -99,7 +108,10 @@ def test_every_kind_comes_out_as_it_went_in(connection: psycopg.Connection[Any],
 
 
 def test_all_kinds_travel_together_in_any_order(connection: psycopg.Connection[Any]) -> None:
-    fields = [Field(name, pl.Series((values * 4)[:12], dtype=dtype), type_) for name, (type_, dtype, values) in CASES.items()]
+    fields = [
+        Field(name, pl.Series((values * 4)[:12], dtype=dtype), type_)
+        for name, (type_, dtype, values) in CASES.items()
+    ]
     assert len(through(connection, *fields)) == 12
     assert sorted(encode(fields).columns) == sorted(CASES)
 
@@ -113,7 +125,21 @@ def test_no_rows_and_only_nulls_are_no_trouble(connection: psycopg.Connection[An
 
 @pytest.mark.parametrize("scale", range(31))
 def test_numerics_of_every_scale(connection: psycopg.Connection[Any], scale: int) -> None:
-    wholes = [0, 1, -1, 9999, 10000, -10001, 10**8, 10**16 - 1, 10**16, -(10**17), 10**37, 10**38 - 1, 1 - 10**38]
+    wholes = [
+        0,
+        1,
+        -1,
+        9999,
+        10000,
+        -10001,
+        10**8,
+        10**16 - 1,
+        10**16,
+        -(10**17),
+        10**37,
+        10**38 - 1,
+        1 - 10**38,
+    ]
     values = [*(scaled(whole, scale) for whole in wholes), None]
     found = through(connection, decimals(values, 38, scale))
     assert [None if v is None else format(v, "f") for (v,) in found] == values
@@ -124,7 +150,9 @@ LONG = ["1" * 60, "-" + "9" * 60, "0." + "0" * 40 + "123", "-1.5", "0", "1234567
 
 
 @pytest.mark.parametrize("values", [LONG, LONG[3:5], [None], ["7", None], ["0.5", "100"]])
-def test_unconstrained_numerics_keep_every_digit(connection: psycopg.Connection[Any], values: list[str | None]) -> None:
+def test_unconstrained_numerics_keep_every_digit(
+    connection: psycopg.Connection[Any], values: list[str | None]
+) -> None:
     found = through(connection, Field("v", pl.Series(values, dtype=pl.String), T(Kind.DECIMAL)))
     assert [None if v is None else format(v, "f") for (v,) in found] == values
 
@@ -144,7 +172,8 @@ def test_any_numerics_round_trip(connection: psycopg.Connection[Any], data: st.D
 @given(
     st.lists(
         st.tuples(
-            st.none() | st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=300),
+            st.none()
+            | st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=300),
             st.none() | st.binary(max_size=300),
             st.none() | st.integers(-(2**63), 2**63 - 1),
             st.none() | st.datetimes(dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31)),
@@ -164,7 +193,9 @@ def test_any_rows_round_trip(connection: psycopg.Connection[Any], rows: list[tup
 def test_rows_beyond_one_piece_keep_their_order(connection: psycopg.Connection[Any]) -> None:
     rows = 40_000
     numbers = Field("n", pl.Series(range(rows), dtype=pl.Int64), T(Kind.INTEGER))
-    texts = Field("t", pl.Series([None if i % 7 == 0 else f"r{i}" * (i % 5) for i in range(rows)]), T(Kind.TEXT))
+    texts = Field(
+        "t", pl.Series([None if i % 7 == 0 else f"r{i}" * (i % 5) for i in range(rows)]), T(Kind.TEXT)
+    )
     assert through(connection, numbers, texts) == list(zip(numbers.values, texts.values, strict=True))
 
 

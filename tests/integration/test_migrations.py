@@ -22,7 +22,9 @@ def opened(database: str) -> Iterator[Callable[..., Database]]:
 
     def open_(schema: str = "bridge") -> Database:
         parts: dict[str, Any] = conninfo_to_dict(database)
-        server = Server(parts["host"], int(parts["port"]), parts["dbname"], parts["user"], lambda: parts["password"])
+        server = Server(
+            parts["host"], int(parts["port"]), parts["dbname"], parts["user"], lambda: parts["password"]
+        )
         made.append(Database(server, schema))
         return made[-1]
 
@@ -33,7 +35,9 @@ def opened(database: str) -> Iterator[Callable[..., Database]]:
 
 def tables(database: str, schema: str = "bridge") -> set[str]:
     with psycopg.connect(database) as connection:
-        found = connection.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = %s", (schema,))
+        found = connection.execute(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = %s", (schema,)
+        )
         return {row[0] for row in found}
 
 
@@ -41,7 +45,9 @@ def test_numbers_follow_one_another() -> None:
     assert [m.number for m in available()] == list(range(1, len(available()) + 1))
 
 
-def test_empty_database_gets_every_table_and_a_second_call_nothing(opened: Callable[..., Database], database: str) -> None:
+def test_empty_database_gets_every_table_and_a_second_call_nothing(
+    opened: Callable[..., Database], database: str
+) -> None:
     one = opened()
     assert not is_current(one)
     assert migrate(one)[0] == "0001_table_sync"

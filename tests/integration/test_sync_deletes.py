@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from infra.local.sample_erp import Json, SampleErp, TableSpec, parse_columns
-from tests.integration.harness import MakeWorld, Row, World, make_world  # noqa: F401
+from tests.integration.harness import MakeWorld, Row, World
 
 COLUMNS = parse_columns("id NUMBER(9) NOT NULL\n note VARCHAR2(40)")
 
@@ -126,7 +126,9 @@ def test_ten_rows_go_whatever_their_share(make_world: MakeWorld) -> None:
     assert (whole(world)["soft_deleted"], live(world)) == (10, 2)
 
 
-def test_key_must_be_missing_twice_and_an_unchanged_source_does_not_put_that_off(make_world: MakeWorld) -> None:
+def test_key_must_be_missing_twice_and_an_unchanged_source_does_not_put_that_off(
+    make_world: MakeWorld,
+) -> None:
     world = make_world([table("hash")], rows(6), entity={"delete_after_missing": 2})
     world.sync()
     vanish(world, 1)
@@ -182,7 +184,9 @@ def test_row_born_during_the_pass_is_immune(make_world: MakeWorld) -> None:
     world = make_world([table("rowversion")], rows(9), entity={"delete_after_missing": 1})
     world.sync()
     world.compose(chunk_rows=1, slice_budget_seconds=0.0001)
-    sweep = world.app.runs.create(uuid.UUID(world.uid("t")), purpose="sweep", trigger="timer", requested_by="t")
+    sweep = world.app.runs.create(
+        uuid.UUID(world.uid("t")), purpose="sweep", trigger="timer", requested_by="t"
+    )
     world.app.send_outbox()
     for _ in range(2):
         world.deliver_one()
@@ -216,7 +220,12 @@ def test_third_unproven_snapshot_in_a_row_is_published_without_deletes(make_worl
     for _ in range(2):
         assert (whole(world)["error"]["code"], world.rows("t")[5]["note"]) == ("unproven", "n5")
     run = whole(world)
-    assert (run["status"], run["error"]["code"], run["updated"], run["soft_deleted"]) == ("partial", "unproven", 1, 0)
+    assert (run["status"], run["error"]["code"], run["updated"], run["soft_deleted"]) == (
+        "partial",
+        "unproven",
+        1,
+        0,
+    )
     assert (live(world), world.rows("t")[5]["note"]) == (8, "new")
 
 

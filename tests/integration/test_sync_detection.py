@@ -4,7 +4,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 from infra.local.sample_erp import TableSpec, parse_columns
-from tests.integration.harness import MakeWorld, World, make_world, plain  # noqa: F401
+from tests.integration.harness import MakeWorld, World, plain
 
 COLUMNS = parse_columns("id NUMBER(9) NOT NULL\n note VARCHAR2(40)")
 
@@ -101,11 +101,19 @@ def _thousand(world: World) -> None:
     columns = [r["column_name"] for r in world.sql(
         "SELECT column_name FROM information_schema.columns WHERE table_schema = 'bridge' AND table_name = 'entities'")]  # fmt: skip
     chosen = ", ".join(f'"{c}"' for c in columns)
-    copied = ", ".join({"uid": "gen_random_uuid()", "target_schema": "'copy' || n"}.get(c, f'"{c}"') for c in columns)
-    world.sql(f"INSERT INTO bridge.entities ({chosen}) SELECT {copied} FROM bridge.entities, generate_series(2, 1000) n")
-    world.sql("INSERT INTO bridge.field_mappings SELECT (jsonb_populate_record(m, jsonb_build_object('entity_uid', e.uid))).*"
-              " FROM bridge.field_mappings m, bridge.entities e WHERE e.target_schema LIKE 'copy%%'")
-    world.sql("INSERT INTO bridge.erp_sync_state (entity_uid) SELECT uid FROM bridge.entities ON CONFLICT DO NOTHING")
+    copied = ", ".join(
+        {"uid": "gen_random_uuid()", "target_schema": "'copy' || n"}.get(c, f'"{c}"') for c in columns
+    )
+    world.sql(
+        f"INSERT INTO bridge.entities ({chosen}) SELECT {copied} FROM bridge.entities, generate_series(2, 1000) n"
+    )
+    world.sql(
+        "INSERT INTO bridge.field_mappings SELECT (jsonb_populate_record(m, jsonb_build_object('entity_uid', e.uid))).*"
+        " FROM bridge.field_mappings m, bridge.entities e WHERE e.target_schema LIKE 'copy%%'"
+    )
+    world.sql(
+        "INSERT INTO bridge.erp_sync_state (entity_uid) SELECT uid FROM bridge.entities ON CONFLICT DO NOTHING"
+    )
 
 
 def test_one_table_whose_words_are_unknown_spoils_no_discovery(make_world: MakeWorld) -> None:

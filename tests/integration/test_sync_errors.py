@@ -7,7 +7,7 @@ import pytest
 from infra.local.sample_erp import ColumnSpec, TableSpec, parse_columns
 from shared.errors import TransientError
 from shared.sync.guards import Guards
-from tests.integration.harness import MakeWorld, Row, World, balanced, make_world, plain, written  # noqa: F401
+from tests.integration.harness import MakeWorld, Row, World, balanced, plain
 
 COLUMNS = parse_columns("id NUMBER(9) NOT NULL\n note VARCHAR2(40)")
 
@@ -67,7 +67,11 @@ def test_target_column_too_narrow_is_a_reject_a_row(make_world: MakeWorld) -> No
     assert (run["status"], run["inserted"], run["rejected"], balanced(run)) == ("partial", 4, 1, True)
     reject = world.rejects("t")[0]
     assert (reject["code"], reject["stage"], "widen" in reject["message"]) == ("too_narrow", "load", True)
-    assert "longer" in reject["raw"]["data"]["note"] if isinstance(reject["raw"], dict) else "longer" in reject["raw"]
+    assert (
+        "longer" in reject["raw"]["data"]["note"]
+        if isinstance(reject["raw"], dict)
+        else "longer" in reject["raw"]
+    )
     world.sql("ALTER TABLE public.t ALTER note TYPE varchar(40)")
     world.sync_now("t")
     assert (world.rejects("t"), equal(world)) == ([], True)
@@ -76,7 +80,7 @@ def test_target_column_too_narrow_is_a_reject_a_row(make_world: MakeWorld) -> No
 def test_target_table_that_was_dropped(make_world: MakeWorld) -> None:
     world = make_world([table()], rows(5))
     world.sql("DROP TABLE public.t")
-    refused(world, "configuration", "public.t", "discover")
+    refused(world, "configuration", '"public"."t"', "discover")
     world.discover()
     assert (world.sync_now("t")["status"], equal(world)) == ("success", True)
 
@@ -114,7 +118,9 @@ def test_column_removed_at_the_source_stops_until_discovered_and_stays_in_the_ta
 def test_narrowed_type_is_refused_with_a_warning_and_the_table_stays(make_world: MakeWorld) -> None:
     world = make_world([table()], rows(5))
     entity = world.entity("t")
-    mappings = [m | ({"type": "varchar(1)"} if m["target"] == "note" else {}) for m in entity["field_mappings"]]
+    mappings = [
+        m | ({"type": "varchar(1)"} if m["target"] == "note" else {}) for m in entity["field_mappings"]
+    ]
     answer = world.ask("PUT", f"/api/v1/entities/{entity['uid']}", entity | {"field_mappings": mappings})
     assert (answer.status_code, "without loss" in answer.text) == (422, True), answer.text
     assert (world.sync_now("t")["status"], equal(world)) == ("success", True)
@@ -131,7 +137,9 @@ def test_table_too_large_for_a_snapshot(make_world: MakeWorld) -> None:
 
 
 @pytest.mark.parametrize("strategy", ["full", "hash", "rowversion"])
-def test_transient_failure_comes_back_with_backoff_and_keeps_its_uid(make_world: MakeWorld, strategy: str) -> None:
+def test_transient_failure_comes_back_with_backoff_and_keeps_its_uid(
+    make_world: MakeWorld, strategy: str
+) -> None:
     world = make_world([table(strategy)], rows(12))
     world.compose(chunk_rows=3, retry_delay_seconds=0)
     world.erp.fail("/data/t", 503, times=20, skip=2)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from infra.local.sample_erp import SampleErp, TableSpec, parse_columns
-from tests.integration.harness import MakeWorld, Row, World, balanced, make_world, written  # noqa: F401
+from tests.integration.harness import MakeWorld, Row, World, balanced, written
 
 NIGHTLY = bool(os.environ.get("NIGHTLY"))
 SEEDS, ROUNDS = (200, 20) if NIGHTLY else (6, 5)
@@ -145,7 +145,9 @@ def pass_over(world: World, strategy: str, passes: int) -> list[Row]:
 
 
 def check(world: World, story: Story, runs: list[Row], uids: dict[int, Any]) -> None:
-    assert all(balanced(run) and run["status"] in ("success", "partial") and not run["error"] for run in runs), runs
+    assert all(
+        balanced(run) and run["status"] in ("success", "partial") and not run["error"] for run in runs
+    ), runs
     found, expected = told(world), story.expected()
     assert set(found) - story.unsettled == set(expected) - story.unsettled
     assert all(found[key] in expected[key] for key in found), (found, expected)

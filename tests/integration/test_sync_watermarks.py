@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infra.local.sample_erp import TableSpec, parse_columns
-from tests.integration.harness import MakeWorld, Row, World, balanced, make_world, plain, written  # noqa: F401
+from tests.integration.harness import MakeWorld, Row, World, balanced, plain, written
 
 COLUMNS = parse_columns("id NUMBER(9) NOT NULL\n note VARCHAR2(40)")
 
@@ -113,7 +113,9 @@ def test_version_from_the_far_future_stops_the_run(make_world: MakeWorld) -> Non
     assert (world.sync()[0]["inserted"], equal(world)) == (1, True)
 
 
-def test_bad_row_with_the_newest_version_is_kept_and_an_older_good_one_does_not_answer_it(make_world: MakeWorld) -> None:
+def test_bad_row_with_the_newest_version_is_kept_and_an_older_good_one_does_not_answer_it(
+    make_world: MakeWorld,
+) -> None:
     world = make_world([table()], rows(3))
     world.sync()
     world.erp.break_row("t", {"id": 1}, "note", "nul\x00")
@@ -191,7 +193,9 @@ def test_bulk_slice_gives_its_slot_back_to_a_delta_and_goes_on_after_it(make_wor
 
 
 def test_sweep_every_tick_follows_each_changed_delta_and_deletes(make_world: MakeWorld) -> None:
-    world = make_world([table()], rows(9), entity={"key_sweep_interval_seconds": 0, "delete_after_missing": 1})
+    world = make_world(
+        [table()], rows(9), entity={"key_sweep_interval_seconds": 0, "delete_after_missing": 1}
+    )
     assert len(world.sync()) == 1
     world.erp.delete("t", [{"id": 3}])
     world.erp.update("t", {"id": 1}, {"note": "x"})
@@ -255,7 +259,9 @@ def test_equal_versions_with_different_content(make_world: MakeWorld, chunk_rows
 def test_keys_that_meet_only_after_a_rule_reject_all(make_world: MakeWorld, strategy: Any) -> None:
     columns = parse_columns("code VARCHAR2(9) NOT NULL\n note VARCHAR2(40)")
     spec = TableSpec(slug="t", keys=("code",), strategy=strategy, columns=columns)
-    world = make_world([spec], {"t": [{"code": "a", "note": "1"}, {"code": "a ", "note": "1"}, {"code": "b"}]})
+    world = make_world(
+        [spec], {"t": [{"code": "a", "note": "1"}, {"code": "a ", "note": "1"}, {"code": "b"}]}
+    )
     run = world.sync()[0]
     assert (run["rejected"], run["inserted"]) == (2, 1)
     assert {r["code"] for r in world.rejects("t")} == {"key_collision"}

@@ -2,18 +2,20 @@
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from infra.local.postgres import PostgresServer
 from shared.composition import App
 from shared.errors import AppError, TargetUnavailableError
 from tests.torture import oracle
 from tests.torture.conftest import MakeWorld, Standing
 from tests.torture.proxy import Cut, CutProxy, cut_proxy
 from tests.torture.workers import Attempt
-from tests.torture.world import World
+from tests.torture.world import World, made
 
 pytestmark = pytest.mark.torture
 
@@ -123,6 +125,22 @@ def test_terminated_backend_is_retried_with_nothing_kept(make_world: MakeWorld) 
     world.queue.delete_message(world.held)
     world.settle()
     oracle.check(world)
+
+
+def test_server_crashed_in_the_middle_of_a_chunk_comes_back_with_whole_chunks(
+    fork_server: None, durable_postgres_server: PostgresServer, storage_connection_string: str, tmp_path: Path
+) -> None:
+    """T47: an immediate stop, recovered from the log"""
+    with made("hash", durable_postgres_server, storage_connection_string, tmp_path) as world:
+        world.tick()
+        attempt = stopped_in_chunk(world, "chunk.before_commit")
+        durable_postgres_server.stop("immediate")
+        durable_postgres_server.start()
+        attempt.go_on()
+        assert world.one("SELECT count(*) FROM public.orders") % 100 == 0
+        world.queue.delete_message(world.held)
+        world.settle()
+        oracle.check(world)
 
 
 def test_same_key_inserted_by_a_rival_meanwhile_ends_as_one_row(make_world: MakeWorld) -> None:

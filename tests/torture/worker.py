@@ -89,7 +89,7 @@ def _fork(command: dict[str, Any]) -> int:
 
 def _into(log: str) -> None:
     """stdout belongs to the server's answers; what a child says goes to its own file."""
-    with open(log, "ab") as file, open(os.devnull, "rb") as nothing:  # noqa: PTH123
+    with open(log, "ab") as file, open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

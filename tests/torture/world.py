@@ -139,6 +139,10 @@ class World:
         self.next_id += 6
         self.erp.insert(SLUG, [order(n, f"new {seed}") for n in [*fresh, *self.gone[:2]]])
         self.gone = self.gone[2:]
+        # One that never lands, and is gone or repaired before the next round.
+        self.erp.insert(SLUG, [order(self.next_id) | {"amount": "never a number"}])
+        self.broken.insert(seed % 2, self.next_id)
+        self.next_id += 1
         self.erp.delete(SLUG, [{"id": key} for key in picked[22:28]])
         self.gone += picked[22:28]
 

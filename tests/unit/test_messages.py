@@ -15,7 +15,11 @@ UID = UUID("01a1fd02-f528-7044-820a-dd8729ff8478")
 GOOD: dict[str, Any] = {"v": 1, "id": str(UID), "slice": 0, "traceparent": ""}
 
 
-@given(st.uuids(), st.integers(0, 100_000), st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=128))
+@given(
+    st.uuids(),
+    st.integers(0, 100_000),
+    st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=128),
+)
 def test_message_survives_the_queue(uid: UUID, slice_: int, traceparent: str) -> None:
     message = SliceMessage(uid, slice_, traceparent)
     assert parse_slice_message(message.to_json().encode()) == message

@@ -26,8 +26,7 @@ def test_plain_text_stays(text: str) -> None:
 
 
 def record(message: str, **fields: Any) -> logging.LogRecord:
-    made = logging.makeLogRecord({"name": "tributary", "levelname": "INFO", "msg": message, **fields})
-    return made
+    return logging.makeLogRecord({"name": "tributary", "levelname": "INFO", "msg": message, **fields})
 
 
 @pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])

@@ -7,14 +7,22 @@ from shared.sync.ports import Counters, Due
 
 @pytest.mark.parametrize(
     ("due", "live", "received", "allowed"),
-    [(0, 100, 0, None), (10, 11, 1, None), (11, 110, 99, None), (11, 100, 99, 11), (5, 5, 0, 5), (1, 1, 1, None)],
+    [
+        (0, 100, 0, None),
+        (10, 11, 1, None),
+        (11, 110, 99, None),
+        (11, 100, 99, 11),
+        (5, 5, 0, 5),
+        (1, 1, 1, None),
+    ],
 )
 def test_deletes_within_the_guard_pass(due: int, live: int, received: int, allowed: int | None) -> None:
     judge_deletes(Due(due, live, received, True), 10.0, allowed)
 
 
 @pytest.mark.parametrize(
-    ("due", "live", "received", "allowed"), [(1, 100, 0, None), (11, 100, 99, None), (11, 100, 99, 10), (5, 5, 0, 4)]
+    ("due", "live", "received", "allowed"),
+    [(1, 100, 0, None), (11, 100, 99, None), (11, 100, 99, 10), (5, 5, 0, 4)],
 )
 def test_deletes_beyond_the_guard_are_refused_with_the_way_out(
     due: int, live: int, received: int, allowed: int | None
