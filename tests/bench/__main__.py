@@ -27,13 +27,17 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--rows", type=int, default=int(os.environ.get("ROWS") or 1_000_000))
     parser.add_argument("--only", type=_names, default=tuple(CASES), help=f"of {', '.join(CASES)}")
     parser.add_argument("--nightly", action="store_true", default=bool(os.environ.get("NIGHTLY")))
     asked = parser.parse_args(arguments)
     if asked.rows < MEDIUM_ROWS:
-        parser.error(f"--rows {asked.rows}: at least {MEDIUM_ROWS}, which medium_100k takes its baseline from")
+        parser.error(
+            f"--rows {asked.rows}: at least {MEDIUM_ROWS}, which medium_100k takes its baseline from"
+        )
     return asked
 
 
@@ -41,7 +45,9 @@ def _names(text: str) -> tuple[str, ...]:
     chosen = tuple(name.strip() for name in text.split(","))
     unknown = [name for name in chosen if name not in CASES]
     if unknown:
-        raise argparse.ArgumentTypeError(f"no case is called {', '.join(unknown)}; there are {', '.join(CASES)}")
+        raise argparse.ArgumentTypeError(
+            f"no case is called {', '.join(unknown)}; there are {', '.join(CASES)}"
+        )
     return chosen
 
 
@@ -60,7 +66,11 @@ def _measure(rows: int, chosen: Sequence[str]) -> tuple[list[Line], list[str]]:
                     # One figure that could not be had must not cost the others.
                     rig.say(f"{name}: not measured: {error}")
                     failed.append(name)
-        copies = [Measured(answer) for answer in vars(bench)["baseline"].rounds] if "baseline" in vars(bench) else []
+        copies = (
+            [Measured(answer) for answer in vars(bench)["baseline"].rounds]
+            if "baseline" in vars(bench)
+            else []
+        )
     finally:
         rig.close()
     first = [line("copy_baseline", rows, [Measured(c.answer, c.answer) for c in copies])] if copies else []

@@ -39,7 +39,9 @@ class BenchApp(App):
         return send_outbox(self.database, lambda body, _delay_s: self.waiting.append(body))
 
     def _send_later(self, run_uid: UUID, slice_: int, delay_s: int) -> None:
-        raise RuntimeError(f"run {run_uid} slice {slice_} had to wait {delay_s} s; nothing else should be running")
+        raise RuntimeError(
+            f"run {run_uid} slice {slice_} had to wait {delay_s} s; nothing else should be running"
+        )
 
     def drain(self) -> int:
         """Deliver messages until none is left; how many."""

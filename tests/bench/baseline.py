@@ -41,18 +41,25 @@ class Baseline:
         self._fresh_table()
         found = self._rig.execute("SELECT indexdef AS text FROM pg_indexes WHERE tablename = %s", TABLE[1])
         options = self._rig.execute("SELECT reloptions FROM pg_class WHERE oid = 'bench_copy'::regclass")
-        return [*(row["text"] for row in found), f"storage parameters: {', '.join(options[0]['reloptions'] or [])}"]
+        return [
+            *(row["text"] for row in found),
+            f"storage parameters: {', '.join(options[0]['reloptions'] or [])}",
+        ]
 
     def _fresh_table(self) -> None:
         table = sql.Identifier(*TABLE)
         self._rig.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
         self._rig.execute(sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(table, self._target))
         # LIKE leaves storage parameters out.
-        options = self._rig.execute("SELECT unnest(reloptions) AS o FROM pg_class WHERE oid = %s::regclass", self._name())
+        options = self._rig.execute(
+            "SELECT unnest(reloptions) AS o FROM pg_class WHERE oid = %s::regclass", self._name()
+        )
         for row in options:
             name, _, value = row["o"].partition("=")
             self._rig.execute(
-                sql.SQL("ALTER TABLE {} SET ({} = {})").format(table, sql.Identifier(name), sql.Literal(value))
+                sql.SQL("ALTER TABLE {} SET ({} = {})").format(
+                    table, sql.Identifier(name), sql.Literal(value)
+                )
             )
 
     def _name(self) -> str:

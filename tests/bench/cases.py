@@ -22,12 +22,21 @@ PROBES_AT_ONCE, PROBE_S = 20, 0.05
 
 def source_tables(rows: int) -> list[dict[str, object]]:
     """What the source must offer for all cases."""
-    kinds: list[tuple[str, str, int]] = [("versions", "rowversion", rows), ("hashed", "hash", rows), ("delta", "rowversion", DELTA_ROWS)]
+    kinds: list[tuple[str, str, int]] = [
+        ("versions", "rowversion", rows),
+        ("hashed", "hash", rows),
+        ("delta", "rowversion", DELTA_ROWS),
+    ]
     for number in range(1, ROUNDS + 1):
         kinds += [(f"load_{number}", "hash", rows), (f"deferred_{number}", "hash", rows), (f"full_{number}", "full", rows),
                   (f"small_{number}", "hash", 10_000), (f"medium_{number}", "hash", MEDIUM_ROWS)]  # fmt: skip
-    tables: list[dict[str, object]] = [{"slug": slug, "strategy": strategy, "rows": count} for slug, strategy, count in kinds]
-    thousand: list[dict[str, object]] = [{"slug": tick_slug(n), "strategy": "hash", "rows": TICK_ROWS, "later": True} for n in range(TICK_TABLES)]
+    tables: list[dict[str, object]] = [
+        {"slug": slug, "strategy": strategy, "rows": count} for slug, strategy, count in kinds
+    ]
+    thousand: list[dict[str, object]] = [
+        {"slug": tick_slug(n), "strategy": "hash", "rows": TICK_ROWS, "later": True}
+        for n in range(TICK_TABLES)
+    ]
     return [*tables, *thousand]
 
 
@@ -79,9 +88,15 @@ class Bench:
         return done
 
     def _tell(self, name: str, number: int, measured: Measured) -> None:
-        against = "" if measured.copy is None else f", copy {measured.copy['seconds']:.2f} s, ratio {measured.ratio:.2f}"
+        against = (
+            ""
+            if measured.copy is None
+            else f", copy {measured.copy['seconds']:.2f} s, ratio {measured.ratio:.2f}"
+        )
         answer = measured.answer
-        self.rig.say(f"{name} {number}/{ROUNDS}: {answer['seconds']:.2f} s, CPU {answer['cpu_seconds']:.2f} s{against}")
+        self.rig.say(
+            f"{name} {number}/{ROUNDS}: {answer['seconds']:.2f} s, CPU {answer['cpu_seconds']:.2f} s{against}"
+        )
 
     def unmatched(self, name: str, run: Callable[[int], Mapping[str, Any]]) -> list[Measured]:
         """Rounds that no COPY compares with."""
@@ -123,7 +138,9 @@ def _checked(slug: str, answer: Mapping[str, Any], **counts: int) -> Mapping[str
     run = answer["run"]
     wrong = {name: run[name] for name, count in counts.items() if run[name] != count}
     if wrong or run["status"] != "success":
-        raise RuntimeError(f"{slug}: the run ended {run['status']} ({run['error']}) with {run}; expected {counts}")
+        raise RuntimeError(
+            f"{slug}: the run ended {run['status']} ({run['error']}) with {run}; expected {counts}"
+        )
     return answer
 
 
@@ -137,7 +154,9 @@ def full_load(bench: Bench) -> Iterator[Line]:
 def full_load_deferred(bench: Bench) -> Iterator[Line]:
     """The same with indexes built by the load's last transaction."""
     if not may_defer(bench.rows):
-        bench.rig.say(f"full_load_deferred: skipped, the product keeps the indexes of a table of {bench.rows} rows")
+        bench.rig.say(
+            f"full_load_deferred: skipped, the product keeps the indexes of a table of {bench.rows} rows"
+        )
         return
     yield bench.first_loads("full_load_deferred", "deferred", bench.rows, deferred=True)
 
@@ -190,7 +209,11 @@ def _blocks_read(bench: Bench, run: Callable[[], object]) -> dict[str, object]:
     after = _statio(bench)
     bench.rig.with_shared_buffers(None)
     per = {kind: round((after[kind] - before[kind]) * 10_000 / bench.rows, 1) for kind in after}
-    found = {"blocks_read_per_10k_rows": per.pop("all"), "of_them": per, "table_blocks_per_10k_rows": round(size / 8192 * 10_000 / bench.rows, 1)}
+    found = {
+        "blocks_read_per_10k_rows": per.pop("all"),
+        "of_them": per,
+        "table_blocks_per_10k_rows": round(size / 8192 * 10_000 / bench.rows, 1),
+    }
     bench.rig.say(f"blocks read per 10,000 rows with a quarter of the table in buffers: {found}")
     return found
 
@@ -217,7 +240,9 @@ def rowversion_1pct(bench: Bench) -> Iterator[Line]:
         bench.rig.execute("CHECKPOINT")
         return _checked("versions", bench.rig.work("sync", entity=entity), updated=changed)
 
-    yield line("rowversion_1pct", changed, bench.rounds("rowversion_1pct", bench.rows, run), copied_rows=bench.rows)
+    yield line(
+        "rowversion_1pct", changed, bench.rounds("rowversion_1pct", bench.rows, run), copied_rows=bench.rows
+    )
 
 
 def full_publish(bench: Bench) -> Iterator[Line]:
@@ -330,7 +355,9 @@ def import_seconds(bench: Bench) -> Iterator[Line]:
 
 def _import_s(module: str) -> float:
     code = f"import time; began = time.perf_counter(); import {module}; print(time.perf_counter() - began)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, check=True, capture_output=True, text=True
+    )
     return float(done.stdout)
 
 

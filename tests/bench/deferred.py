@@ -14,7 +14,9 @@ def may_defer(rows: int) -> bool:
 
 def hold_indexes(rig: Rig, slug: str) -> None:
     """Let the table's next load keep its indexes: it counts as synced before and emptied since."""
-    rig.execute("UPDATE bridge.erp_sync_state SET last_sync_at = now() WHERE entity_uid = %s", rig.entity(slug))
+    rig.execute(
+        "UPDATE bridge.erp_sync_state SET last_sync_at = now() WHERE entity_uid = %s", rig.entity(slug)
+    )
 
 
 def indexes(rig: Rig, slug: str) -> list[int]:

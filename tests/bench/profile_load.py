@@ -155,7 +155,9 @@ def main(rows: int) -> None:
     total = sum(step[0] for step in answer["steps"].values())
     for name, (cpu, wall, calls) in sorted(answer["steps"].items(), key=_number):
         print(f"{name:50s} {cpu:7.3f} s CPU {100 * cpu / total:5.1f} % {wall:8.3f} s wall {calls:7.0f} calls")
-    print(f"{'total':50s} {total:7.3f} s CPU         {answer['seconds']:8.3f} s wall, {answer['peak_rss_mb']:.0f} MB")
+    print(
+        f"{'total':50s} {total:7.3f} s CPU         {answer['seconds']:8.3f} s wall, {answer['peak_rss_mb']:.0f} MB"
+    )
 
 
 if __name__ == "__main__":

@@ -84,7 +84,14 @@ class Rig:
     def azurite(self) -> Azurite:
         """The storage emulator, for what goes through the real queue."""
         blob, queue, table = free_ports(3)
-        emulator = Azurite(self.directory / "azurite", blob, queue, table, base=self.directory, installation=LOCAL_DIR / "azurite")
+        emulator = Azurite(
+            self.directory / "azurite",
+            blob,
+            queue,
+            table,
+            base=self.directory,
+            installation=LOCAL_DIR / "azurite",
+        )
         emulator.start()
         return emulator
 
@@ -116,7 +123,9 @@ class Rig:
         found = self.execute(
             "SELECT t.watermark, e.overlap FROM bridge.erp_sync_state t JOIN bridge.entities e ON e.uid = t.entity_uid"
             " WHERE e.slug = %s AND e.delta_strategy = 'rowversion'", slug)  # fmt: skip
-        lower = lower_bound(found[0]["watermark"], found[0]["overlap"], VersionSpec("number")) if found else None
+        lower = (
+            lower_bound(found[0]["watermark"], found[0]["overlap"], VersionSpec("number")) if found else None
+        )
         asked = {"page": "1"} | ({} if lower is None else {"rowversion_gt": lower})
         httpx.get(f"{self.source_url}/api/v1/data/{slug}", params=asked, timeout=600).raise_for_status()
 
@@ -127,7 +136,9 @@ class Rig:
     def _control(self, what: str, body: Mapping[str, int]) -> None:
         import httpx
 
-        httpx.post(f"{self.source_url}/control/{what}", content=json.dumps(body), timeout=600).raise_for_status()
+        httpx.post(
+            f"{self.source_url}/control/{what}", content=json.dumps(body), timeout=600
+        ).raise_for_status()
 
     def environment(self) -> dict[str, str]:
         """The app's settings."""
@@ -197,7 +208,9 @@ class Rig:
         """The last line that a module prints in a process of its own, given the options and the arguments as JSON."""
         environment = os.environ | self.environment() | dict(extra or {})
         command = [sys.executable, "-m", module, *options, json.dumps(arguments, default=str)]
-        done = subprocess.run(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True, check=False
+        )
         if done.returncode:
             raise RuntimeError(f"{module} {arguments.get('job', '')} failed; its error stands above")
         answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

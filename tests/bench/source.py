@@ -69,7 +69,12 @@ class Stock:
         pages = self._whole(table) if above is None else self.delta(table.rows, above)
         more = number < len(pages)
         total = table.rows if above is None else int((self._versions(table.rows) > above).sum())
-        tail: dict[str, Any] = {"page": number, "page_size": content.PAGE_ROWS, "total": total, "has_more": more}
+        tail: dict[str, Any] = {
+            "page": number,
+            "page_size": content.PAGE_ROWS,
+            "total": total,
+            "has_more": more,
+        }
         tail["next_cursor"] = str(number + 1) if more else None
         return [b'{"rows":', pages[number - 1], b"," + json.dumps(tail).encode()[1:]]
 
@@ -102,7 +107,9 @@ class Handler(socketserver.BaseRequestHandler):
             if not head:
                 return
             lines = head.decode("latin-1").split("\r\n")
-            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+            headers = {
+                name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
+            }
             size = int(headers.get("content-length", 0))
             while len(rest) < size:
                 rest += self.request.recv(65_536)
