@@ -40,7 +40,6 @@ class DueEntity:
     parameters: Mapping[str, str]
     last_probe: Mapping[str, Any] | None
     sweep_due: bool
-    sweep_with_every_delta: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ class Tick:
             return detected.error
         changed = detected.outcome == "changed"
         purposes: list[Literal["delta", "sweep"]] = ["delta"] if changed else []
-        if entity.sweep_due or (changed and entity.sweep_with_every_delta):
+        if entity.sweep_due:
             purposes.append("sweep")
         troubles = [self._create(entity, purpose) for purpose in purposes]
         return next((trouble for trouble in troubles if trouble), None)

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -217,18 +218,19 @@ class Rig:
         return answer
 
     def close(self) -> None:
-        """End everything that was started, and remove its files."""
-        if self._source is not None:
-            self._source.kill()
-            self._source.wait()
+        """End everything that was started, and remove its files; one that fails to end does not keep the others."""
         made = vars(self)
-        if "app" in made:
-            self.app.close()
-        if "azurite" in made:
-            self.azurite.stop()
-        if "postgres" in made:
-            self.postgres.stop("immediate")
-        shutil.rmtree(self.directory, ignore_errors=True)
+        with ExitStack() as ends:
+            ends.callback(shutil.rmtree, self.directory, ignore_errors=True)
+            if "postgres" in made:
+                ends.callback(self.postgres.stop, "immediate")
+            if "azurite" in made:
+                ends.callback(self.azurite.stop)
+            if "app" in made:
+                ends.callback(self.app.close)
+            if self._source is not None:
+                ends.callback(self._source.wait)
+                ends.callback(self._source.kill)
 
 
 def _ok(response: Any) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def test_kill_at_a_step_loses_and_doubles_nothing(
     world.due()
     killed = torment(world, f"{point}=kill", kills, tiny=point.startswith("continuation"))
     assert (killed == 0) == (point in NEVER[strategy]), world.story(f"{point}: killed {killed} times")
-    oracle.check(world, rerun=point not in NEVER[strategy])
+    oracle.check(world, rerun=NIGHTLY or POINTS.index(point) % 3 == 0)
     standing.put(world)
 
 

@@ -1,17 +1,13 @@
--- A sweep is due by its own interval; an interval of zero means "with every delta", and is owed, too, where a tick
--- died between creating the delta and its sweep.
+-- A sweep is due by its own interval; an interval of zero means every tick that finds the entity due.
 SELECT e.uid AS entity_uid, e.connector_uid, e.slug, e.delta_strategy AS strategy, e.version, t.watermark, e.overlap,
        e.parameters,
        -- A key absent once waits for its second pass, which an unchanged source must not put off for ever.
        CASE WHEN e.delta_strategy = 'rowversion' OR NOT EXISTS (
                 SELECT 1 FROM {schema}.missing_keys m WHERE m.entity_uid = e.uid AND m.passes < e.delete_after_missing)
             THEN t.probe END AS last_probe,
-       e.delta_strategy = 'rowversion' AND t.last_sync_at IS NOT NULL AND CASE e.key_sweep_interval_seconds
-           WHEN 0 THEN coalesce(t.last_sweep_at < t.last_sync_at, true)
-           ELSE coalesce(t.last_sweep_at + make_interval(secs => e.key_sweep_interval_seconds) <= clock_timestamp(), true)
-           END AS sweep_due,
-       e.delta_strategy = 'rowversion' AND t.last_sync_at IS NOT NULL AND e.key_sweep_interval_seconds = 0
-           AS sweep_with_every_delta
+       e.delta_strategy = 'rowversion' AND t.last_sync_at IS NOT NULL
+           AND coalesce(t.last_sweep_at + make_interval(secs => e.key_sweep_interval_seconds) <= clock_timestamp(), true)
+           AS sweep_due
 FROM {schema}.entities e
 JOIN {schema}.connectors c ON c.uid = e.connector_uid
 JOIN {schema}.erp_sync_state t ON t.entity_uid = e.uid
