@@ -23,8 +23,8 @@ POINTS = (
 )  # fmt: skip
 
 
-class FailpointError(RuntimeError):
-    """What an armed point raises; not an AppError, so nothing handles it knowingly."""
+class FailpointError(BaseException):
+    """What an armed point raises; not an Exception, so no handler mistakes it for an error."""
 
 
 _armed: dict[str, tuple[Action, int | None]] = {}

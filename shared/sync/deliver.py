@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from shared.errors import AppError, QueueUnavailableError
+from shared.errors import AppError, TransientError
 from shared.failpoints import hit
 from shared.sync.claims import ClaimAnswer, Ignore, Wait
 from shared.sync.detect import Sources
@@ -55,7 +55,7 @@ class Deliveries:
         """Send the outbox and copy finished runs; neither may fail the work that is already committed."""
         try:
             self.send_outbox()
-        except QueueUnavailableError as error:
+        except TransientError as error:
             self.tell("outbox_waits", code=error.code)
         try:
             self.copy_finished()

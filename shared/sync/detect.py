@@ -70,17 +70,18 @@ def is_changed(entity: DueEntity, probe: Probe | None, lower: str | None) -> boo
     if probe is None or probe.count is None or entity.last_probe is None:
         return True
     same_question = entity.last_probe.get("lower") == lower
-    if entity.watermark is not None and entity.version is not None and probe.max_rowversion is not None:
+    delta = entity.strategy == "rowversion" and entity.watermark is not None
+    if delta and entity.version is not None and probe.max_rowversion is not None:
         encoded = encode_one(probe.max_rowversion, entity.version)
-        if encoded is None or encoded > entity.watermark:
+        if encoded is None or encoded > str(entity.watermark):
             return True
-        if encoded < entity.watermark and not same_question:
+        if encoded < str(entity.watermark) and not same_question:
             # Its newest row was deleted, or the source was restored: the run's first page tells which.
             return True
     pair = (entity.last_probe.get("max_rowversion"), entity.last_probe.get("count"))
     if same_question:
         return pair != (probe.max_rowversion, probe.count)
-    return entity.watermark is None
+    return not delta
 
 
 def in_turn(due: Sequence[DueEntity]) -> list[DueEntity]:

@@ -40,9 +40,10 @@ def load(chunk: Chunk, claim: Claim, target: Target, guards: Guards) -> Counters
     for _ in range(_TRIES):
         try:
             return _commit(chunk, claim, target, guards)
-        except ChunkConflictError:
-            # Also how a first load learns that a key came twice: from here on it looks keys up.
-            claim = replace(claim, first_load=False)
+        except ChunkConflictError as conflict:
+            if conflict.key_stands:
+                # How a first load learns that a key came twice: from here on it looks keys up.
+                claim = replace(claim, first_load=False)
         except RowsRefusedError:
             chunk = _without_refused(chunk, claim, target.refused_rows(claim, chunk.rows))
     raise TargetUnavailableError(

@@ -135,7 +135,11 @@ class RowsRefusedError(Exception):
 
 
 class ChunkConflictError(Exception):
-    """Another lane wrote a row of this chunk meanwhile; run the whole transaction again."""
+    """Another writer came between; run the whole transaction again. `key_stands`: an inserted key exists already."""
+
+    def __init__(self, what: str, *, key_stands: bool = False) -> None:
+        super().__init__(what)
+        self.key_stands = key_stands
 
 
 class ChunkTransaction(Protocol):

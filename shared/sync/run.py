@@ -95,13 +95,26 @@ class SliceRunner:
             if claim.kind == "publish":
                 return self._publish(claim)
             return self._walk(claim, source(), self.clock.monotonic())
-        except TransientError as error:
-            if self.ledger.back_off(claim, error, error.retry_after_s):
-                self.tell("backed_off", run=str(claim.run_uid), slice=claim.slice, code=error.code)
-                return "backed_off"
-            return self._end(claim, Ending("failed", error))
+        except FencedError:
+            raise
         except PermanentError as error:
             return self._end(claim, Ending("failed", error))
+        except TransientError as error:
+            return self._later(claim, error, error.retry_after_s)
+        except Exception as error:  # a defect must end in a visible failure, not in deliveries without end
+            broken = PermanentError(
+                f"{claim.config.slug}: the slice broke down ({type(error).__name__})",
+                hint="this is a defect of Tributary: keep the run's id and report it",
+                code="defect",
+            )
+            return self._later(claim, broken, None)
+
+    def _later(self, claim: Claim, error: AppError, wish_s: float | None) -> Outcome:
+        """Queue the slice again while its attempts last, else fail the run."""
+        if not self.ledger.back_off(claim, error, wish_s):
+            return self._end(claim, Ending("failed", error))
+        self.tell("backed_off", run=str(claim.run_uid), slice=claim.slice, code=error.code)
+        return "backed_off"
 
     def _walk(self, claim: Claim, source: Source, started: float) -> Outcome:
         if claim.indexes_deferred and not claim.first_load:
@@ -109,8 +122,8 @@ class SliceRunner:
             self.target.build_indexes(claim)
         progressed = self._progressed(claim, source)
         if not progressed.walk.ended:
-            feeder = _Feeder(self, claim, source, progressed)
-            with closing(ahead(feeder.chunks())) as chunks:
+            feeder = _Feeder(self, claim, source, progressed, started + self.budget_s)
+            with closing(ahead(feeder.chunks())) as chunks, feeder:
                 for number, chunk in enumerate(chunks, claim.chunk):
                     counters = load(chunk, replace(claim, chunk=number), self.target, self.guards)
                     self._tell_chunk(claim, number, counters)
@@ -178,7 +191,7 @@ class SliceRunner:
         return Ending(
             status="partial" if trouble else "success",
             error=trouble,
-            watermark=fetch.watermark(walk, claim.watermark) if proven or walk.ordered else claim.watermark,
+            watermark=fetch.watermark(walk, claim.watermark) if proven else claim.watermark,
             bound=walk.bound,
             probe=_left_behind(claim, progressed),
             # A sweep asked without a lower bound: its pair would tell the next delta nothing.
@@ -304,13 +317,28 @@ def _unproven(claim: Claim, reason: str | None) -> UnprovenError:
 class _Feeder:
     """Fetches pages, one request ahead, and prepares chunks from them."""
 
-    def __init__(self, runner: SliceRunner, claim: Claim, source: Source, progressed: Progressed) -> None:
+    def __init__(
+        self, runner: SliceRunner, claim: Claim, source: Source, progressed: Progressed, deadline: float
+    ) -> None:
         self._runner, self._claim, self._source = runner, claim, source
+        self._deadline, self._stopped = deadline, False
         self._progressed, self._walk = progressed, progressed.walk
         self._stages = Stages(claim.config, runner.mask_key())
         self._requests = ThreadPoolExecutor(1, thread_name_prefix="fetch")
         self._next: Future[bytes] | None = None
         self._asked_at = runner.clock.now()
+
+    def __enter__(self) -> "_Feeder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let the chunk that is being made end with the page at hand: nobody will take it."""
+        self._stopped = True
+
+    def _is_full(self, rows: int, size: int) -> bool:
+        """Whether a chunk ends here: by its size, or because a slow source has used the slice's time up."""
+        late = self._stopped or self._runner.clock.monotonic() >= self._deadline
+        return late or rows >= self._runner.chunk_rows or size >= CHUNK_BYTES
 
     def chunks(self) -> Generator[Chunk, None, None]:
         """Chunks until the walk ends."""
@@ -327,7 +355,7 @@ class _Feeder:
         pages: list[DecodedPage] = []
         versions: list[pl.Series] = []
         rows = size = 0
-        while not self._walk.ended and rows < self._runner.chunk_rows and size < CHUNK_BYTES:
+        while not self._walk.ended and not (pages and self._is_full(rows, size)):
             body = self._body()
             page, encoded = self._page(body)
             pages.append(page)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 from uuid import UUID
 
-from shared.errors import AppError, ConflictError, QueueUnavailableError
+from shared.errors import AppError, ConflictError, TransientError
 from shared.failpoints import hit
 from shared.sync.detect import Detected, Detector, DueEntity
 from shared.sync.run import Told
@@ -113,5 +113,5 @@ class Tick:
     def _send(self) -> None:
         try:
             self.send_outbox()
-        except QueueUnavailableError as error:
+        except TransientError as error:
             self.tell("outbox_waits", level=logging.WARNING, code=error.code)

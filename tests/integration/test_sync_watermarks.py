@@ -192,7 +192,7 @@ def test_bulk_slice_gives_its_slot_back_to_a_delta_and_goes_on_after_it(make_wor
     assert (equal(world), world.entity("t")["last_rowversion"]) == (True, "10")
 
 
-def test_sweep_every_tick_follows_each_changed_delta_and_deletes(make_world: MakeWorld) -> None:
+def test_sweep_interval_of_zero_finds_a_delete_at_every_tick(make_world: MakeWorld) -> None:
     world = make_world(
         [table()], rows(9), entity={"key_sweep_interval_seconds": 0, "delete_after_missing": 1}
     )
@@ -201,7 +201,10 @@ def test_sweep_every_tick_follows_each_changed_delta_and_deletes(make_world: Mak
     world.erp.update("t", {"id": 1}, {"note": "x"})
     runs = world.sync()
     assert [(run["strategy"], run["soft_deleted"]) for run in runs] == [("rowversion", 0), ("hash", 1)]
-    assert (equal(world), world.sync()) == (True, [])
+    assert equal(world)
+    world.erp.delete("t", [{"id": 4}])
+    assert [run["soft_deleted"] for run in world.sync() if run["strategy"] == "hash"] == [1]
+    assert equal(world)
 
 
 @pytest.mark.parametrize("strategy", ["full", "hash", "rowversion"])

@@ -258,7 +258,6 @@ def test_message_whose_hosts_die_each_time_is_queued_again_then_fails_visibly(ma
             body = message.content.encode()
             world.let_go(message)
         world.queue.delete_message(world.take())
-        world.later()
         world.app.handle_poison(body, f"dead-{attempt}")
         world.later()
         world.app.agenda.heal()

@@ -9,7 +9,7 @@ from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres.database import Database
 from shared.adapters.postgres.slices import Slices, error_body
-from shared.errors import AppError
+from shared.errors import AppError, TargetUnavailableError
 from shared.sql import query
 from shared.sync.detect import DueEntity
 from shared.sync.model import VersionSpec
@@ -61,8 +61,15 @@ class Agenda:
             stale = connection.execute(
                 query("work_tables_stale", self._schema), {"schema": self._schema}
             ).fetchall()
-            connection.execute("SELECT set_config('lock_timeout', '5s', true)")
-            for row in stale:
-                table = sql.Identifier(self._schema, row["table_name"])
+        return sum(self._drop(row["table_name"]) for row in stale)
+
+    def _drop(self, name: str) -> bool:
+        """Drop one work table; false where somebody still reads it: the next tick tries again."""
+        table = sql.Identifier(self._schema, name)
+        try:
+            with self._database.connection() as connection:
+                connection.execute("SELECT set_config('lock_timeout', '2s', true)")
                 connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
-        return len(stale)
+        except TargetUnavailableError:
+            return False
+        return True

@@ -1,7 +1,5 @@
 """Dead messages: kept as evidence, and their slices queued again or failed, visibly."""
 
-from psycopg import errors as pg
-
 from shared.adapters.postgres.database import Database
 from shared.adapters.postgres.slices import Slices
 from shared.errors import MessageError, PermanentError
@@ -28,8 +26,8 @@ def handle_poison(database: Database, slices: Slices, queue: str, message_id: st
         f"the message of slice {message.slice} was delivered until the queue gave up; its worker died each time",
         hint="look for kills and timeouts in the host's log around the run's time, then sync again",
     )
-    if not _record(database, queue, message_id, body, "taken", message):
-        return "recorded before"
+    # Recorded before or not: the decision looks at the slice's present state, so making it again is safe.
+    _record(database, queue, message_id, body, "taken", message)
     return slices.poisoned(message.run_uid, message.slice, evidence)
 
 
@@ -40,7 +38,7 @@ def _record(
     body: bytes,
     outcome: str,
     named: SliceMessage | None = None,
-) -> bool:
+) -> None:
     # Bytes of strangers: escaped, so that any of them fits a text column.
     text = body[:_KEPT_BYTES].decode("ascii", "backslashreplace").replace("\x00", "\\x00")
     row = {
@@ -51,9 +49,5 @@ def _record(
         "run": named and named.run_uid,
         "slice": named and named.slice,
     }
-    try:
-        with database.bare_connection() as connection:
-            connection.execute(query("poison_insert", database.schema), row)
-    except pg.UniqueViolation:
-        return False
-    return True
+    with database.connection() as connection:
+        connection.execute(query("poison_insert", database.schema), row)

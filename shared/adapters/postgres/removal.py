@@ -56,6 +56,11 @@ def hold_fence(connection: Connection, claim: Claim, schema: str) -> None:
         raise FencedError(f"{claim.config.slug}: slice {claim.slice} belongs to another delivery now")
 
 
+def share_state(connection: Connection, claim: Claim, schema: str) -> None:
+    """Take the entity's state before the slice, as every transaction does that needs both."""
+    connection.execute(query("state_share", schema), {"entity": claim.config.entity_uid})
+
+
 def mark_missing(connection: Connection, claim: Claim, statements: Statements) -> Due:
     """Count the live keys that a proven pass did not meet, once a pass; then say what is due."""
     schema = statements.schema
@@ -72,8 +77,9 @@ def mark_missing(connection: Connection, claim: Claim, statements: Statements) -
             " AND NOT EXISTS (SELECT 1 FROM {seen} s WHERE s.key_hash = t.{key})"
             " ON CONFLICT (entity_uid, key_hash) DO UPDATE SET passes = m.passes + 1"
         )
-        connection.execute(_compose(absent, statements), ids)
         if row["unkeyed_rejects"] == 0:
+            # A reject without a key may be any of these rows: such a pass proves nobody's absence.
+            connection.execute(_compose(absent, statements), ids)
             live = " AND NOT EXISTS (SELECT 1 FROM {target} t WHERE t.{key} = f.key_hash AND NOT t.{deleted})"
             connection.execute(_compose(CLOSE_ABSENT + live, statements), ids)
         connection.execute(query("pass_marked", schema), ids | {"after": claim.config.delete_after_missing})
@@ -129,6 +135,7 @@ class PostgresDeletion:
             "   WHERE t.{key} = due.key_hash AND NOT t.{deleted} AND t.{updated} < %(began)s RETURNING 1)"
             " SELECT (SELECT count(*) FROM due) AS taken, (SELECT count(*) FROM gone) AS gone"
         )
+        share_state(self.connection, self.claim, self.statements.schema)
         row = self.connection.execute(_compose(text, self.statements), ids).fetchone()
         assert row is not None
         counters = slice_update(self.claim, Counters(soft_deleted=row["gone"]))
@@ -237,8 +244,12 @@ class PostgresPublication:
 
     def apply(self, *, delete: bool) -> Counters:
         """Set-based: count the superseded, overwrite, touch, insert, then soft-delete what is absent."""
-        since = {"since": self.claim.versions_since}
-        older = sql.SQL("(u.{version} < t.{version} AND t.{updated} >= %(since)s) IS TRUE").format(**_BRIDGE)
+        since = {"since": self.claim.versions_since, "began": self.claim.pass_began}
+        # Without versions, whatever was written since this pass began is a rival's, and newer than our pages.
+        older = sql.SQL(
+            "((u.{version} < t.{version} AND t.{updated} >= %(since)s) IS TRUE"
+            " OR ((u.{version} IS NULL OR t.{version} IS NULL) AND t.{updated} >= %(began)s))"
+        ).format(**_BRIDGE)
         staged = self._count("SELECT count(*) AS n FROM {staging}")
         superseded = self._count(
             "SELECT count(*) AS n FROM {target} t JOIN {staging} u ON {same_key} WHERE {older}",
@@ -308,6 +319,7 @@ class PostgresPublication:
 
     def lock_slice(self) -> None:
         """First of all: whoever else gets the message skips the locked slice."""
+        share_state(self.connection, self.claim, self.statements.schema)
         ids = {"run": self.claim.run_uid, "slice": self.claim.slice}
         row = self.connection.execute(query("slice_lock", self.statements.schema), ids).fetchone()
         if row is None or row["epoch"] != self.claim.epoch:

@@ -4,6 +4,7 @@ Every statement here follows one order of locks: connector, entity state, slice.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +16,7 @@ from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres.database import Connection, Database
 from shared.adapters.postgres.statements import Statements
-from shared.errors import AppError, FencedError
+from shared.errors import AppError, FencedError, TargetUnavailableError
 from shared.failpoints import hit
 from shared.sql import query
 from shared.sync.claims import (
@@ -30,6 +31,8 @@ from shared.sync.claims import (
 from shared.sync.model import RunConfig
 from shared.sync.ports import Claim, Ending
 
+# host.json's maxDequeueCount: a holder of that delivery is dead once its message is poison, whatever its lease says.
+MAX_DEQUEUES = 5
 _STATE_FIELDS = tuple(f.name for f in fields(SliceState))
 _MADE_HERE = {
     "epoch",
@@ -193,8 +196,10 @@ class Slices:
         with self._database.connection() as connection:
             held = self._hold(connection, claim)
             self._end(connection, held, claim.run_uid, claim.slice, ending)
-            self._drop_work_tables(connection, claim)
         hit("finish.after")
+        # Apart from the ending, which must not wait for a reader of these tables; a tick drops what stays.
+        with suppress(TargetUnavailableError), self._database.connection() as connection:
+            self._drop_work_tables(connection, claim)
 
     def _end(
         self, connection: Connection, held: dict[str, Any], run_uid: UUID, slice_: int, ending: Ending
@@ -244,7 +249,8 @@ class Slices:
                 or held["status"] not in ("queued", "running")
             ):
                 return "nothing left to do"
-            if held["lease_until"] is not None and held["lease_until"] > held["now"]:
+            lives = held["lease_until"] is not None and held["lease_until"] > held["now"]
+            if lives and held["dequeue_count"] < MAX_DEQUEUES:
                 return "another delivery is at work"
             if self._back_off(connection, held, names, None):
                 return "queued again"
@@ -275,7 +281,7 @@ class Slices:
 
     def _drop_work_tables(self, connection: Connection, claim: Claim) -> None:
         statements = Statements(claim.config, self._schema, claim.run_uid)
-        connection.execute("SELECT set_config('lock_timeout', '10s', true)")
+        connection.execute("SELECT set_config('lock_timeout', '3s', true)")
         for table in (statements.seen, statements.staging):
             connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
 

@@ -80,7 +80,8 @@ class PostgresTarget:
                 hint="run discover on the connector, which creates it",
             ) from None
         except RETRYABLE as error:
-            raise ChunkConflictError(type(error).__name__) from None
+            stands = isinstance(error, pg.UniqueViolation)
+            raise ChunkConflictError(type(error).__name__, key_stands=stands) from None
         except psycopg.Error as error:
             if _REFUSED_VALUE.fullmatch(error.sqlstate or ""):
                 raise RowsRefusedError(error.sqlstate) from None

@@ -1,5 +1,5 @@
 -- Give the slice back: to its continuation (still admitted) or to the waiting line.
 UPDATE {schema}.sync_slices SET
-    status = 'queued', lease_until = NULL, message_id = NULL, admitted = %(admitted)s, attempt = %(attempt)s,
+    epoch = epoch + 1, status = 'queued', lease_until = NULL, message_id = NULL, admitted = %(admitted)s, attempt = %(attempt)s,
     next_attempt_at = clock_timestamp() + make_interval(secs => %(delay_s)s), sent_at = NULL, sends = 0
 WHERE run_uid = %(run)s AND slice = %(slice)s

@@ -16,9 +16,7 @@ from shared.sync.model import VersionSpec
 
 TEN = "10".zfill(38)
 PAIR = {"lower": "9", "max_rowversion": "10", "count": 1}
-DELTA = DueEntity(
-    UUID(int=1), UUID(int=9), "t", "rowversion", VersionSpec("number"), TEN, 0, {}, PAIR, False
-)
+DELTA = DueEntity(UUID(int=1), UUID(int=9), "t", "rowversion", VersionSpec("number"), TEN, 0, {}, PAIR, False)
 HASH = replace(DELTA, strategy="hash", version=None, watermark=None, last_probe=PAIR | {"lower": None})
 
 

@@ -1,0 +1,1 @@
+SELECT 1 FROM {schema}.erp_sync_state WHERE entity_uid = %(entity)s FOR SHARE
