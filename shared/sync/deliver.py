@@ -40,8 +40,7 @@ class Deliveries:
         answer = self.claims.claim(run_uid, slice_, message_id, dequeue_count)
         if isinstance(answer, Wait):
             self.send_later(run_uid, slice_, answer.delay_s)
-            return
-        if isinstance(answer, Ignore):
+        elif isinstance(answer, Ignore):
             self.tell("message_ignored", run=str(run_uid), slice=slice_, reason=answer.reason)
             if answer.give_back:
                 self.claims.admit(run_uid)

@@ -83,10 +83,12 @@ def mark_missing(connection: Connection, claim: Claim, statements: Statements) -
             live = " AND NOT EXISTS (SELECT 1 FROM {target} t WHERE t.{key} = f.key_hash AND NOT t.{deleted})"
             connection.execute(_compose(CLOSE_ABSENT + live, statements), ids)
         connection.execute(query("pass_marked", schema), ids | {"after": claim.config.delete_after_missing})
+    # Counting a large table twice is for the guard, which has nothing to judge where nothing is due.
     counted = (
-        "SELECT (SELECT count(*) FROM {target} t WHERE NOT t.{deleted}) AS live,"
-        " (SELECT count(*) FROM {seen}) AS received,"
-        " (SELECT due_deletes FROM {passes} WHERE uid = %(pass)s) AS due"
+        "SELECT p.due_deletes AS due,"
+        " CASE WHEN p.due_deletes > 0 THEN (SELECT count(*) FROM {target} t WHERE NOT t.{deleted}) ELSE 0 END AS live,"
+        " CASE WHEN p.due_deletes > 0 THEN (SELECT count(*) FROM {seen}) ELSE 0 END AS received"
+        " FROM {passes} p WHERE p.uid = %(pass)s"
     )
     totals = connection.execute(_compose(counted, statements), ids).fetchone()
     assert totals is not None
