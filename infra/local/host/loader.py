@@ -1,6 +1,6 @@
 """Load an app as the Python worker does: one app object, distinct names, parameters that match their bindings."""
 
-import importlib
+import importlib.util
 import inspect
 import json
 import sys
@@ -52,9 +52,15 @@ def converter(binding_type: str) -> Any:
 
 
 def _app(directory: Path) -> func.FunctionRegister:
-    if not (directory / "function_app.py").exists():
+    file = directory / "function_app.py"
+    if not file.exists():
         raise AppError(f"{directory} holds no function_app.py; point the host at the app's root")
-    module = importlib.import_module("function_app")
+    # By its file, not by its name: another app's file of that name may stand earlier on sys.path.
+    spec = importlib.util.spec_from_file_location("function_app", file)
+    assert spec is not None and spec.loader is not None, "a file that exists has a loader"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["function_app"] = module
+    spec.loader.exec_module(module)
     names = [name for name in dir(module) if isinstance(getattr(module, name), func.FunctionRegister)]
     if len(names) != 1:
         raise AppError(

@@ -11,12 +11,13 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from psycopg import errors as pg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres.database import Connection, Database
 from shared.adapters.postgres.statements import Statements
-from shared.errors import AppError, FencedError, TargetUnavailableError
+from shared.errors import AppError, FencedError
 from shared.failpoints import hit
 from shared.sql import query
 from shared.sync.claims import (
@@ -196,10 +197,8 @@ class Slices:
         with self._database.connection() as connection:
             held = self._hold(connection, claim)
             self._end(connection, held, claim.run_uid, claim.slice, ending)
-        hit("finish.after")
-        # Apart from the ending, which must not wait for a reader of these tables; a tick drops what stays.
-        with suppress(TargetUnavailableError), self._database.connection() as connection:
             self._drop_work_tables(connection, claim)
+        hit("finish.after")
 
     def _end(
         self, connection: Connection, held: dict[str, Any], run_uid: UUID, slice_: int, ending: Ending
@@ -280,10 +279,12 @@ class Slices:
         return held
 
     def _drop_work_tables(self, connection: Connection, claim: Claim) -> None:
+        """Drop them with the ending, but never let it wait for a reader of theirs: a tick drops what stays."""
         statements = Statements(claim.config, self._schema, claim.run_uid)
-        connection.execute("SELECT set_config('lock_timeout', '3s', true)")
-        for table in (statements.seen, statements.staging):
-            connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
+        with suppress(pg.LockNotAvailable), connection.transaction():
+            connection.execute("SELECT set_config('lock_timeout', '1s', true)")
+            for table in (statements.seen, statements.staging):
+                connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
 
 
 def _claim(row: dict[str, Any], config: RunConfig, *, empty: bool, writes_seen: bool) -> Claim:
