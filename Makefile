@@ -20,7 +20,7 @@ demo: install ## the whole story on this machine; ONCE=1 stops everything at the
 test: ## everything: install, lint, types, all tests on real PostgreSQL and Azurite
 	@sh infra/local/bootstrap/test.sh
 
-check: install ## ruff, mypy --strict, import rules and unit tests, in under a minute
+check: install ## ruff, mypy --strict, import rules and unit tests
 	@sh infra/local/bootstrap/check.sh
 
 up: install ## start the local stack without the story; prints its addresses and a token
