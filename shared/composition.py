@@ -135,6 +135,7 @@ class App:
             default_limit=s.sync_max_concurrent,
             retry=retry,
             decide=self.guards.claim,
+            now=self.clock.now,
         )
 
     @cached_property

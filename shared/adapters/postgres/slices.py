@@ -68,8 +68,9 @@ class Slices:
         default_limit: int,
         retry: Retry,
         decide: Callable[..., Decision] = decide_claim,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._database, self._schema, self._decide = database, database.schema, decide
+        self._database, self._schema, self._decide, self._now = database, database.schema, decide, now
         self._lease_s, self._default_limit, self._retry = lease_s, default_limit, retry
 
     def claim(self, run_uid: UUID, slice_: int, message_id: str, dequeue_count: int) -> ClaimAnswer:
@@ -109,7 +110,9 @@ class Slices:
         if row["pass_began"] is None and config.strategy == "hash":
             # A first load has no pass, but must know its own rows when a key comes twice.
             row = row | {"pass_began": row["started_at"] or row["now"]}
-        return _claim(row, config, empty=empty, writes_seen=writes_seen)
+        # How far PostgreSQL's clock is ahead of ours: the only use of ours, which may be wrong by any amount.
+        ahead_s = (row["now"] - self._now()).total_seconds()
+        return _claim(row, config, empty=empty, writes_seen=writes_seen, ahead_s=ahead_s)
 
     def _begin_pass(self, connection: Connection, statements: Statements, config: RunConfig) -> datetime:
         """A partition of its own for the keys this pass sees; dropping it later costs nothing."""
@@ -287,7 +290,9 @@ class Slices:
                 connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
 
 
-def _claim(row: dict[str, Any], config: RunConfig, *, empty: bool, writes_seen: bool) -> Claim:
+def _claim(
+    row: dict[str, Any], config: RunConfig, *, empty: bool, writes_seen: bool, ahead_s: float
+) -> Claim:
     return Claim(
         **{name: row[name] for name in _CLAIM_COLUMNS},
         epoch=row["epoch"] + 1,
@@ -296,7 +301,7 @@ def _claim(row: dict[str, Any], config: RunConfig, *, empty: bool, writes_seen: 
         first_load=empty and config.strategy != "full",
         new_target=empty and row["never_synced"],
         pass_uid=row["run_uid"] if writes_seen else None,
-        clock_ahead_s=(row["now"] - datetime.now(UTC)).total_seconds(),
+        clock_ahead_s=ahead_s,
         last_probe=row["probe"],
     )
 
