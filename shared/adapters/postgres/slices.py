@@ -30,7 +30,7 @@ from shared.sync.claims import (
     decide_claim,
 )
 from shared.sync.model import RunConfig
-from shared.sync.ports import Claim, Ending
+from shared.sync.ports import Claim, Ending, Night
 
 # host.json's maxDequeueCount: a holder of that delivery is dead once its message is poison, whatever its lease says.
 MAX_DEQUEUES = 5
@@ -44,6 +44,7 @@ _MADE_HERE = {
     "pass_uid",
     "clock_ahead_s",
     "last_probe",
+    "night",
 }
 _CLAIM_COLUMNS = tuple(f.name for f in fields(Claim) if f.name not in _MADE_HERE)
 
@@ -104,7 +105,8 @@ class Slices:
         if empty is None:
             empty = _is_empty(connection, statements)
         connection.execute(query("run_started", self._schema), names | {"empty": empty})
-        writes_seen = config.strategy == "full" or (config.strategy == "hash" and not empty)
+        deletes = row["purpose"] != "window"  # a load of many nights never knows what is absent now
+        writes_seen = config.strategy == "full" or (config.strategy == "hash" and not empty and deletes)
         if row["pass_began"] is None and writes_seen:
             row = row | {"pass_began": self._begin_pass(connection, statements, config)}
         if row["pass_began"] is None and config.strategy == "hash":
@@ -222,10 +224,14 @@ class Slices:
             "changed": Jsonb(dict(ending.changed)),
             "ignored": Jsonb(list(ending.ignored)),
         }
-        connection.execute(query("state_after_run", self._schema), parameters)
+        left = "state_after_night" if ending.night == "goes_on" else "state_after_run"
+        connection.execute(query(left, self._schema), parameters)
         connection.execute(query("run_end", self._schema), parameters)
         slice_status = "failed" if ending.status == "failed" else "done"
         connection.execute(query("slice_end", self._schema), parameters | {"status": slice_status})
+        if ending.night in ("finished", "again"):
+            finished = {"finished": ending.night == "finished", "trouble": parameters["error"]}
+            connection.execute(query("schedule_finish", self._schema), {"run": run_uid} | finished)
         self._fill_slots(connection, held)
 
     def _judged(self, connection: Connection, run_uid: UUID, ending: Ending) -> Ending:
@@ -299,10 +305,12 @@ def _claim(
         config=config,
         watermark=row["watermark_start"],
         first_load=empty and config.strategy != "full",
-        new_target=empty and row["never_synced"],
+        # Between two nights a table must have its indexes, so a background load never takes them down.
+        new_target=empty and row["never_synced"] and row["night"] is None,
         pass_uid=row["run_uid"] if writes_seen else None,
         clock_ahead_s=ahead_s,
         last_probe=row["probe"],
+        night=row["night"] and msgspec.convert(row["night"], Night),
     )
 
 

@@ -79,7 +79,7 @@ class MemoryTarget:
     others_wrote: bool = False
     lookups: int = 0
     attempts: int = 0
-    due: Due = Due(0, 0, 1, True)
+    due: Due = field(default_factory=lambda: Due(0, 0, 1, True))
 
     @contextmanager
     def chunk(self, claim: Claim) -> Iterator["MemoryChunk"]:
