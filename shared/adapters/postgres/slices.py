@@ -153,13 +153,20 @@ class Slices:
             connection.execute(query("admit", self._schema), limit)
 
     def continue_later(self, claim: Claim) -> None:
-        """Hand the slice to its continuation: queued, still admitted, its message in the outbox."""
+        """Hand the slice to its continuation, with its message in the outbox.
+
+        A delta keeps its slot. A bulk slice asks for one anew, behind the deltas of other tables that wait for it.
+        """
         hit("continuation.before")
         names = {"run": claim.run_uid, "slice": claim.slice}
         with self._database.connection() as connection:
             held = self._hold(connection, claim)
-            self._release(connection, names, admitted=True, attempt=held["attempt"], delay_s=0)
-            connection.execute(query("outbox_insert", self._schema), names | {"delay_s": 0})
+            keeps = claim.lane == "delta"
+            self._release(connection, names, admitted=keeps, attempt=held["attempt"], delay_s=0)
+            if keeps:
+                connection.execute(query("outbox_insert", self._schema), names | {"delay_s": 0})
+            else:
+                self._fill_slots(connection, held)
         hit("continuation.after")
 
     def back_off(self, claim: Claim, error: AppError, wish_s: float | None) -> bool:
