@@ -11,7 +11,8 @@ from shared.adapters.postgres.catalogue import Decide, Discovered, EntityView, T
 from shared.adapters.postgres.views import RunView
 from shared.adapters.tokens import TokenVerifier
 from shared.secrets import SecretStore
-from shared.sync.catalogue import ApiDescription, Catalogued, Connector
+from shared.sync.catalogue import Catalogued, Connector
+from shared.sync.description import ApiDescription
 
 Purpose = Literal["delta", "sweep", "refresh"]
 

@@ -16,6 +16,7 @@ import xxhash
 
 from shared.errors import SourceProtocolError
 from shared.sync.decode import DecodedPage, Envelope
+from shared.sync.description import ApiDescription
 from shared.sync.model import RunConfig, VersionSpec
 from shared.sync.rowversion import encode_one
 
@@ -23,45 +24,6 @@ MAX_PAGES = 1_000_000
 MAX_WALKS = 3
 RECENT = 64  # marks of pages kept to see a repetition; longer cycles meet the anchor
 Mode = Literal["unknown", "cursor", "page", "blind"]
-
-
-@dataclass(frozen=True, slots=True)
-class ApiColumn:
-    """A column as the connector describes it; `format` holds its column rules as sent."""
-
-    name: str
-    data_type: str
-    output_alias: str | None = None
-    is_nullable: bool = True
-    is_business_key: bool = False
-    format: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class ApiParent:
-    """`columns` of this table refer to `parent_columns` of the table `slug`."""
-
-    columns: tuple[str, ...]
-    slug: str
-    parent_columns: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ApiDescription:
-    """One table as the connector describes it; None where it says nothing."""
-
-    slug: str
-    name: str
-    description: str
-    business_key_columns: tuple[str, ...]
-    delta_strategy: str
-    columns: tuple[ApiColumn, ...]
-    rowversion: VersionSpec | None = None
-    parents: tuple[ApiParent, ...] = ()
-    pagination: Literal["keyset", "page"] | None = None
-    page_size_max: int | None = None
-    dialect: str = "oracle"
-    ordered_by_rowversion: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from shared.adapters.descriptions import offered
 from shared.adapters.postgres.catalogue import Decide, Discovered, EntityView, Tenants
 from shared.adapters.postgres.views import RunView
 from shared.adapters.tokens import Caller
@@ -17,17 +16,13 @@ from shared.api.app import create_app
 from shared.api.ports import ApiServices
 from shared.errors import AppError, ConflictError, NotFoundError, SourceUnavailableError, UnauthorizedError
 from shared.sync import fetch
-from shared.sync.catalogue import ApiDescription, Catalogued, Connector, Entity
+from shared.sync.catalogue import Catalogued, Connector, Entity
+from shared.sync.description import ApiColumn, ApiDescription
 from shared.sync.discovery import discover
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
-OFFERED = fetch.ApiDescription(
-    "planes",
-    "Planes",
-    "",
-    ("tailnum",),
-    "hash",
-    (fetch.ApiColumn("tailnum", "VARCHAR2(10)"), fetch.ApiColumn("seats", "NUMBER(4)")),
+OFFERED = ApiDescription(
+    "planes", "Planes", (ApiColumn("tailnum", "VARCHAR2(10)"), ApiColumn("seats", "NUMBER(4)")), ("tailnum",)
 )
 
 
@@ -47,11 +42,11 @@ class FakeTokens:
 class FakeSource:
     """A connector that offers `described`, or fails."""
 
-    described: Sequence[fetch.ApiDescription] = (OFFERED,)
+    described: Sequence[ApiDescription] = (OFFERED,)
     page: bytes = b""
     error: AppError | None = None
 
-    def list_apis(self) -> Sequence[fetch.ApiDescription]:
+    def list_apis(self) -> Sequence[ApiDescription]:
         if self.error:
             raise self.error
         return self.described
@@ -255,7 +250,9 @@ class World:
         connector = Connector(uuid4(), "default", "erp", "http", "https://erp.example.com", "none")
         self.connector = self.catalogue.add_connector(connector, "t").uid
         self.entity = (
-            FakeDiscovery(self.catalogue).discover(connector, offered(self.source), actor="t")[0].entity_uid
+            FakeDiscovery(self.catalogue)
+            .discover(connector, self.source.list_apis(), actor="t")[0]
+            .entity_uid
         )
         assert self.entity is not None
         self.run = self.runs.create(self.entity, purpose="refresh", trigger="timer", requested_by="timer")
