@@ -10,13 +10,14 @@ from pydantic import BaseModel
 
 from shared.adapters.descriptions import sampled
 from shared.adapters.postgres.catalogue import EntityView
+from shared.adapters.postgres.views import RunView
 from shared.adapters.tokens import Caller
 from shared.api.access import Admin, Operator, Reader, Services
 from shared.api.bodies import EntityBody, MappingBody, SyncBody
 from shared.api.connectors import unknown_slug
 from shared.api.paging import Cursor, Limit, Page, cut, uid_cursor
 from shared.api.ports import ApiServices
-from shared.api.runs import RunOut, StartedOut, check_active, run_page, start
+from shared.api.runs import StartedOut, check_active, run_page, start
 from shared.errors import ConflictError, InvalidError
 from shared.sync import rowversion, types
 from shared.sync.catalogue import Catalogued, Change, Connector, FieldMapping
@@ -194,7 +195,7 @@ def list_entity_runs(
     status: str | None = None,
     limit: Limit = 100,
     cursor: Cursor = None,
-) -> Page[RunOut]:
+) -> Page[RunView]:
     """The entity's runs, newest first."""
     services.catalogue.entity(uid, caller.tenants)
     return run_page(services, caller, entity_uid=uid, status=status, limit=limit, cursor=cursor)

@@ -121,7 +121,7 @@ class Ledger(Protocol):
         """Hand the slice to its continuation."""
 
     def back_off(self, claim: Claim, error: AppError, wish_s: float | None) -> bool:
-        """Queue the slice again after a transient failure; false when its attempts are used up."""
+        """Queue the slice again after a transient failure; false when its retries in a row are used up."""
 
     def begin_publish(self, claim: Claim) -> None:
         """End a snapshot's walk and queue its publication as a slice of its own."""

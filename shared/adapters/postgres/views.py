@@ -2,13 +2,25 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
+class RunError:
+    """Why a run failed or ended partial."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RunView:
-    """One run; counters are sums over its slices."""
+    """A run, its counters summed over its slices.
+
+    fetched = inserted + updated + unchanged + superseded + rejected + held. The interface answers with this very
+    class, so that its fields stand in one list.
+    """
 
     uid: UUID
     entity_uid: UUID
@@ -30,5 +42,5 @@ class RunView:
     soft_deleted: int
     watermark_start: str | None
     watermark_end: str | None
-    error: dict[str, Any] | None
+    error: RunError | None
     requested_by: str
