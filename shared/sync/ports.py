@@ -169,8 +169,14 @@ class ChunkTransaction(Protocol):
     def reject(self, rejects: pl.DataFrame) -> None:
         """Keep the rejects, newest version a key; a newer good row of a key resolves its open reject."""
 
-    def resolve(self, rows: pl.DataFrame) -> None:
-        """Close the open rejects that these landed rows answer."""
+    def disputed(self) -> frozenset[bytes]:
+        """Key hashes with an open reject as duplicate whose landed copy was met since the pass began."""
+
+    def resolve(self, rows: pl.DataFrame, standing: pl.Series) -> None:
+        """Close the open rejects that these landed rows answer.
+
+        A `standing` row (by ROW) is the landed copy met again: a duplicate of its key stays open and is marked as met.
+        """
 
     def see(self, key_hashes: pl.Series, unkeyed: int) -> None:
         """Record keys that this pass met, and how many of its rejects have no key."""

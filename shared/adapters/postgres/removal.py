@@ -41,6 +41,14 @@ CLOSE_ABSENT = (
 )
 
 
+# A key stood twice, and this pass met the landed copy alone.
+CLOSE_SETTLED = (
+    "UPDATE {failed} f SET status = 'resolved', updated_at = now()"
+    " WHERE f.entity_uid = %(entity)s AND f.status = 'open' AND f.code = 'duplicate_key' AND f.updated_at < %(began)s"
+    " AND f.rival_met_at >= %(began)s"
+)
+
+
 def slice_update(claim: Claim, counters: Counters) -> dict[str, Any]:
     """The parameters that name a slice and what to add to its counters."""
     return {"run": claim.run_uid, "slice": claim.slice} | {
@@ -82,6 +90,7 @@ def mark_missing(connection: Connection, claim: Claim, statements: Statements) -
             connection.execute(_compose(absent, statements), ids)
             live = " AND NOT EXISTS (SELECT 1 FROM {target} t WHERE t.{key} = f.key_hash AND NOT t.{deleted})"
             connection.execute(_compose(CLOSE_ABSENT + live, statements), ids)
+            connection.execute(_compose(CLOSE_SETTLED, statements), ids)
         connection.execute(query("pass_marked", schema), ids | {"after": claim.config.delete_after_missing})
     # Counting a large table twice is for the guard, which has nothing to judge where nothing is due.
     counted = (

@@ -83,10 +83,14 @@ class Statements:
         ).format(names([c.name for c in self.keys]), self.target)
 
     def known(self) -> sql.Composed:
-        """What is stored under the keys of chunk_keys: one row of packed columns, so nothing is parsed per row."""
+        """What is stored under the keys of chunk_keys: one row of packed columns, so nothing is parsed per row.
+
+        Versions stand one after the other, parted by NUL, the one character that no text of PostgreSQL's holds.
+        """
         return sql.SQL(
             "SELECT string_agg(int4send(u._ord), ''::bytea) AS ord, string_agg(t.{data}, ''::bytea) AS hash,"
-            " string_agg(coalesce(t.{version}, ''), E'\\n') AS version,"
+            " string_agg(coalesce(convert_to(t.{version}, 'UTF8'), ''), '\\x00'::bytea) AS version,"
+            " string_agg(CASE WHEN t.{version} IS NULL THEN '\\x00'::bytea ELSE '\\x01'::bytea END, '') AS versioned,"
             " string_agg(CASE WHEN t.{deleted} THEN '\\x01'::bytea ELSE '\\x00'::bytea END, ''::bytea) AS deleted,"
             " string_agg(timestamptz_send(t.{updated}), ''::bytea) AS at"
             " FROM chunk_keys u JOIN {target} t ON {same_key}"
@@ -107,18 +111,23 @@ class Statements:
         )
 
     def overwrite(self, source: sql.Composable, where: sql.Composable = _ALWAYS) -> sql.Composed:
-        """Overwrite stored rows with those of `source`, aliased u; the uid stays, a deleted row is revived."""
+        """Overwrite stored rows with those of `source`, aliased u; the uid stays, a deleted row is revived.
+
+        A row that comes without a version says nothing of the stored one, which stays where it counts at all
+        (`since`): cleared, it would let any older copy that is still on its way pass for new.
+        """
         changed = [n for n in self.data_names if n not in {c.name for c in self.keys}]
         assignments = [
-            sql.SQL("{0} = u.{0}").format(sql.Identifier(n))
-            for n in [*changed, KEY, DATA, ROWVERSION, REFERENCE_TEXT]
+            sql.SQL("{0} = u.{0}").format(sql.Identifier(n)) for n in [*changed, KEY, DATA, REFERENCE_TEXT]
         ]
         return sql.SQL(
-            "UPDATE {target} t SET {set}, {updated} = now(), {deleted} = false, {deleted_at} = NULL"
+            "UPDATE {target} t SET {set}, {updated} = now(), {deleted} = false, {deleted_at} = NULL,"
+            " {version} = coalesce(u.{version}, CASE WHEN t.{updated} >= %(since)s THEN t.{version} END)"
             " FROM {source} u WHERE {same_key} AND {where}"
         ).format(
             target=self.target,
             set=sql.SQL(", ").join(assignments),
+            version=sql.Identifier(ROWVERSION),
             updated=sql.Identifier(UPDATED),
             deleted=sql.Identifier(DELETED),
             deleted_at=sql.Identifier(DELETED_AT),
