@@ -219,6 +219,50 @@ def test_numbered_pages_that_repeat_end_unproven() -> None:
     assert walk.ended and fetch.proof(walk).reason == "repeated_page"
 
 
+def single(run: RunConfig, walk: Walk, *keys: int, told: str = "has_more", echo: bool = True) -> Walk:
+    """One row a page, walked to the end, again where proof asks for it."""
+    while not walk.ended:
+        key = keys[min(walk.page, len(keys)) - 1]
+        more = {"has_more": walk.page < len(keys)} if told == "has_more" else {"total": len(keys)}
+        page = {"page": walk.page} if echo else {}
+        walk = fetch.conclude(fetch.after_page(walk, facts((key, key), **more, **page), run))
+    return walk
+
+
+@pytest.mark.parametrize("told", ["has_more", "total"])
+@pytest.mark.parametrize("keys", [(1, 1, 2), (1, 2, 2), (1, 1, 2, 2, 2, 3)])
+def test_equal_neighbours_on_numbered_pages_of_one_row_are_proven_by_two_walks(
+    told: str, keys: tuple[int, ...]
+) -> None:
+    walk = single(config(), fetch.first_request(config(), Probe(True, "9")), *keys, told=told)
+    assert (fetch.proof(walk).proven, walk.attempt, walk.rows) == (True, 2, len(keys))
+
+
+@pytest.mark.parametrize(
+    ("keys", "echo"),
+    [((1, 1, 2), False), ((1, 2, 1), True), ((1, 1), True), ((1,) * 9, True), ((2, *(1,) * 40), True)],
+    ids=["number not said", "cycle", "one page only", "one page nine times", "stands still"],
+)
+@pytest.mark.parametrize("told", ["has_more", "total"])
+def test_pages_of_one_row_that_may_be_a_source_going_round_are_not_proven(
+    told: str, keys: tuple[int, ...], echo: bool
+) -> None:
+    walk = single(config(), fetch.first_request(config(), Probe(True, "9")), *keys, told=told, echo=echo)
+    assert fetch.proof(walk).reason == "repeated_page" and walk.pages <= fetch.COPIES + 3
+
+
+def test_equal_neighbours_behind_new_cursors_are_no_circle_until_there_are_too_many() -> None:
+    run, walk = config(), fetch.first_request(config(), None)
+    for n, key in enumerate((1, 1, 2, 2)):
+        walk = fetch.after_page(walk, facts((key, key), next_cursor=str(n)), run)
+    walk = fetch.after_page(walk, facts((3, 3), next_cursor=None), run)
+    assert fetch.proof(walk).proven and walk.rows == 5
+    walk = fetch.first_request(config(), None)
+    with pytest.raises(SourceProtocolError, match="circle"):
+        for n in range(fetch.COPIES + 2):
+            walk = fetch.after_page(walk, facts((1, 1), next_cursor=str(n)), run)
+
+
 def test_walk_that_never_ends_meets_the_cap() -> None:
     walk = replace(fetch.first_request(config(), None), pages=fetch.MAX_PAGES)
     with pytest.raises(SourceProtocolError, match="no end"):
