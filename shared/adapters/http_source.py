@@ -10,6 +10,7 @@ import json
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -138,6 +139,8 @@ class HttpSource:
         self._access, self._limits, self._pace = access, limits or HttpLimits(), pace or Pace()
         origin = parse_origin(access.base_url, access.allowed_hosts)
         self._client = HttpClient(origin, self._limits, access.allowed_hosts, self._pace.clock, resolver)
+        # Who lets a source go without closing it leaves no connection open.
+        weakref.finalize(self, self._client.close).atexit = False
         self._lock = threading.Lock()
         self._token: tuple[str, float] | None = None
 
