@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+from fastapi import FastAPI
 
 from shared.adapters.postgres.catalogue import Decide, Discovered, EntityView, Tenants
 from shared.adapters.postgres.views import RunView
@@ -246,7 +248,8 @@ class World:
         self.catalogue, self.source, self.now, self.sent = FakeCatalogue(), FakeSource(), [0.0], [0]
         self.runs, self.overview = FakeRuns(self.catalogue), FakeOverview(self.catalogue)
         self.services = replace(self._services(), **changes)
-        self.app = create_app(self.services)
+        # Building the routes costs more than most requests; only a world of its own kind needs them anew.
+        self.app = create_app(self.services) if changes else _shared_app()
         connector = Connector(uuid4(), "default", "erp", "http", "https://erp.example.com", "none")
         self.connector = self.catalogue.add_connector(connector, "t").uid
         self.entity = (
@@ -282,7 +285,14 @@ class World:
     def ask(self, method: str, path: str, roles: str | None = "admin,tenant:*", **more: Any) -> Any:
         """The answer to one request; `roles` None sends no token."""
         headers = {} if roles is None else {"Authorization": f"Bearer ada {roles}"}
+        self.app.state.services = self.services
         return asyncio.run(call(self.app, method, path, headers=headers | more.pop("headers", {}), **more))
+
+
+@cache
+def _shared_app() -> FastAPI:
+    """The application whose services each request of a world puts in place."""
+    return create_app(World(rate_limit_per_minute=1_000_000).services)
 
 
 async def call(app: Any, method: str, path: str, **more: Any) -> httpx.Response:
