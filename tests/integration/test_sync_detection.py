@@ -1,6 +1,7 @@
 """Detection and admission over a real database and queue."""
 
 from dataclasses import replace
+from datetime import datetime
 from uuid import uuid4
 
 from infra.local.sample_erp import TableSpec, parse_columns
@@ -124,6 +125,23 @@ def test_table_that_was_seen_changed_and_not_synced_is_stale(make_world: MakeWor
     world.erp.update("t0", {"id": 1}, {"note": "b"})
     world.tick()
     assert freshness(world) == (0, 1)
+
+
+def test_progress_migration_takes_over_what_a_filled_database_knows(make_world: MakeWorld) -> None:
+    world = make_world(tables(2), filled(2), max_retries=5)
+    world.sync()
+    ended = {run["entity_uid"]: run["completed_at"] for run in world.runs()}
+    world.post(f"/api/v1/entities/{world.uid('t0')}/sync")
+    world.sql("UPDATE bridge.sync_slices SET attempt = 3 WHERE status = 'queued'")
+    world.sql("ALTER TABLE bridge.sync_slices DROP failures; ALTER TABLE bridge.erp_sync_state DROP fresh_at")
+    world.sql("DELETE FROM bridge.schema_migrations WHERE number = 2")
+    assert world.app.migrate() == ("0002_progress",)
+    (slice_,) = world.sql("SELECT failures FROM bridge.sync_slices WHERE status = 'queued'")
+    fresh = world.sql("SELECT entity_uid, fresh_at FROM bridge.erp_sync_state")
+    assert slice_["failures"] == 3
+    assert {str(row["entity_uid"]): row["fresh_at"] for row in fresh} == {
+        uid: datetime.fromisoformat(at) for uid, at in ended.items()
+    }
 
 
 def test_a_thousand_entities_in_one_tick(make_world: MakeWorld) -> None:
