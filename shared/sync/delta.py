@@ -62,7 +62,7 @@ class Changes:
 
     `touches` are unchanged rows under another version: the stored version must follow, or an old copy that
     arrives late could pass for newer than what the source has already confirmed. `standing` are unchanged rows
-    without a version to compare: they confirm the landed copy, not that it is the only one.
+    without a version: they confirm the landed copy, not that it is the only one.
     """
 
     inserts: pl.DataFrame
@@ -74,7 +74,8 @@ class Changes:
     standing: pl.Series  # of ROW
 
 
-# What the target stores under the keys of a chunk, by the row's number in it.
+# What the target stores under the keys of those rows of a chunk that it does not hold just as they come, by the
+# row's number; a null hash: it lacks the key.
 KNOWN_SCHEMA = {
     ROW: pl.UInt32(),
     "known_hash": pl.Binary(),
@@ -124,11 +125,12 @@ def _duplicate_rejects(refused: pl.DataFrame) -> pl.DataFrame:
 
 
 def classify(rows: pl.DataFrame, known: pl.DataFrame, config: RunConfig, stance: Stance) -> Changes:
-    """Split settled rows by what the target knows of their keys (`known` has KNOWN_SCHEMA, ROW unique)."""
-    if known.is_empty():
-        nothing = rows.clear()
-        return Changes(rows, nothing, nothing, 0, 0, no_rejects(), nothing[ROW])
-    met = rows.join(known, on=ROW, how="left").with_columns(_outcome(config, stance).alias("_outcome"))
+    """Split settled rows by what the target holds instead of them (`known` has KNOWN_SCHEMA, ROW unique).
+
+    Rows that `known` does not name are stored as they are: unchanged.
+    """
+    met = rows.join(known, on=ROW, how="inner", maintain_order="left")
+    met = met.with_columns(_outcome(config, stance).alias("_outcome"))
     counts = dict(met.group_by("_outcome").len().iter_rows())
     late = met.filter(pl.col("_outcome") == "late").select(
         ROW, pl.lit("duplicate_key").alias("code"), pl.lit(DUPLICATE_MESSAGE).alias("message")
@@ -137,11 +139,23 @@ def classify(rows: pl.DataFrame, known: pl.DataFrame, config: RunConfig, stance:
         inserts=met.filter(pl.col("_outcome") == "insert").select(rows.columns),
         updates=met.filter(pl.col("_outcome") == "update").select(rows.columns),
         touches=met.filter(pl.col("_outcome") == "touch").select(rows.columns),
-        unchanged=counts.get("unchanged", 0) + counts.get("touch", 0),
+        unchanged=rows.height - met.height + counts.get("unchanged", 0) + counts.get("touch", 0),
         superseded=counts.get("superseded", 0),
         rejects=_rejects(late),
-        standing=met.filter((pl.col("_outcome") == "unchanged") & ~_COMPARABLE)[ROW],
+        standing=_standing(rows, met),
     )
+
+
+def all_new(rows: pl.DataFrame) -> Changes:
+    """The outcome of rows for an empty target."""
+    return Changes(rows, rows.clear(), rows.clear(), 0, 0, no_rejects(), rows[ROW].clear())
+
+
+def _standing(rows: pl.DataFrame, met: pl.DataFrame) -> pl.Series:
+    """ROW of the rows without a version that the target holds as they are."""
+    unversioned = rows[ROW].filter(rows[VERSION].is_null())
+    others = met[ROW].filter(met["_outcome"] != "unchanged")
+    return unversioned.filter(~unversioned.is_in(others.implode()))
 
 
 _COMPARABLE = pl.col(VERSION).is_not_null() & pl.col("known_version").is_not_null()

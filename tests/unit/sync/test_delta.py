@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.sync.delta import KNOWN_SCHEMA, Changes, Stance, classify, settle
+from shared.sync.delta import KNOWN_SCHEMA, Changes, Stance, all_new, classify, settle
 from shared.sync.model import KEY_HASH, RAW_KEY, ROW, ROW_HASH, VERSION, Kind
 from tests.unit.sync.stage_frames import column, config
 
@@ -150,13 +150,15 @@ def test_other_copy_of_a_key_that_stands_twice_stays_out_while_the_landed_one_co
 
 
 def test_unchanged_row_without_a_version_stands_for_its_copy_alone() -> None:
-    told = rows(("a", "x", None), ("b", "x", None))
-    assert classify(told, known("x", None), CONFIG, CALM).standing.to_list() == [0]
-    assert classify(rows(("a", "x", "2")), known("x", "2"), CONFIG, CALM).standing.is_empty()
+    told = rows(("a", "x", None), ("b", "x", None), ("c", "x", "1"))
+    absent = pl.DataFrame([(1, None, None, False, BEFORE)], schema=dict(KNOWN_SCHEMA), orient="row")
+    assert classify(told, absent, CONFIG, CALM).standing.to_list() == [0]
+    assert classify(rows(("a", "x", None)), known("x", "9"), CONFIG, CALM).standing.to_list() == [0]
+    assert all_new(told).standing.is_empty()
 
 
 def test_unknown_keys_are_inserted() -> None:
-    empty = pl.DataFrame(schema=dict(KNOWN_SCHEMA))
-    assert classify(rows(("a", "x", None)), empty, CONFIG, CALM).inserts.height == 1
-    changes = classify(rows(("a", "x", None), ("b", "y", None)), known("x", None), CONFIG, CALM)
+    assert all_new(rows(("a", "x", None))).inserts.height == 1
+    absent = pl.DataFrame([(1, None, None, False, BEFORE)], schema=dict(KNOWN_SCHEMA), orient="row")
+    changes = classify(rows(("a", "x", None), ("b", "y", None)), absent, CONFIG, CALM)
     assert (changes.inserts[ROW].to_list(), changes.unchanged) == ([1], 1)
