@@ -13,7 +13,7 @@ from shared.errors import TargetUnavailableError
 from shared.failpoints import hit
 from shared.sync.delta import Changes, Stance, all_new, classify
 from shared.sync.guards import Guards
-from shared.sync.model import KEY_HASH, REJECT_SCHEMA, ROW, VERSION
+from shared.sync.model import KEY_HASH, REJECT_SCHEMA, ROW
 from shared.sync.ports import (
     Chunk,
     ChunkConflictError,
@@ -116,13 +116,10 @@ def _reject(rejects: pl.DataFrame, transaction: ChunkTransaction) -> None:
 
 
 def _resolve(chunk: Chunk, claim: Claim, changes: Changes, transaction: ChunkTransaction) -> None:
-    """Rejects that landed rows answer; a late copy answers none, least of all its own."""
-    landed = chunk.rows.select(ROW, KEY_HASH, VERSION)
-    if changes.rejects.height:
-        landed = landed.join(changes.rejects, on=ROW, how="anti", maintain_order="left")
+    """Close what landed rows answer."""
     # Only a pass has an end at which a duplicate that did not come again is closed: a delta closes it at once.
     standing = changes.standing if claim.pass_began is not None else changes.standing.clear()
-    transaction.resolve(landed, standing)
+    transaction.resolve(_landed(chunk.rows, changes.rejects), standing)
 
 
 def _changes(chunk: Chunk, claim: Claim, transaction: ChunkTransaction, guards: Guards) -> Changes:
@@ -140,6 +137,11 @@ def _changes(chunk: Chunk, claim: Claim, transaction: ChunkTransaction, guards: 
         disputed=transaction.disputed() if known.height and claim.pass_began else frozenset(),
     )
     return classify(chunk.rows, known, claim.config, stance)
+
+
+def _landed(rows: pl.DataFrame, rejects: pl.DataFrame) -> pl.DataFrame:
+    """The rows that may answer open rejects of their keys; one refused just now must not close its own."""
+    return rows.join(rejects.select(ROW), on=ROW, how="anti") if rejects.height else rows
 
 
 def _see(

@@ -1,7 +1,9 @@
 """A run as the management interface shows it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 
@@ -12,6 +14,11 @@ class RunError:
     code: str
     message: str
     hint: str = ""
+
+    @classmethod
+    def told(cls, stored: Mapping[str, Any] | None) -> "RunError | None":
+        """The error as it is stored with a run; None where there is none."""
+        return None if stored is None else cls(stored["code"], stored["message"], stored.get("hint", ""))
 
 
 @dataclass(frozen=True, slots=True)
