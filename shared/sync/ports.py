@@ -139,7 +139,7 @@ class Ledger(Protocol):
         """Hand the slice to its continuation."""
 
     def back_off(self, claim: Claim, error: AppError, wish_s: float | None) -> bool:
-        """Queue the slice again after a transient failure; false when its attempts are used up."""
+        """Queue the slice again after a transient failure; false when its retries in a row are used up."""
 
     def split(self, claim: Claim, cursors: Sequence[Mapping[str, Any]]) -> None:
         """Give the slice the first of these cursors, and each of the others a slice of its own."""
@@ -196,8 +196,14 @@ class ChunkTransaction(Protocol):
     def reject(self, rejects: pl.DataFrame) -> None:
         """Keep the rejects, newest version a key; a newer good row of a key resolves its open reject."""
 
-    def resolve(self, rows: pl.DataFrame) -> None:
-        """Close the open rejects that these landed rows answer."""
+    def disputed(self) -> frozenset[bytes]:
+        """Key hashes with an open reject as duplicate whose landed copy was met since the pass began."""
+
+    def resolve(self, rows: pl.DataFrame, standing: pl.Series) -> None:
+        """Close the open rejects that these landed rows answer.
+
+        A `standing` row (by ROW) is the landed copy met again: a duplicate of its key stays open and is marked as met.
+        """
 
     def see(self, key_hashes: pl.Series, unkeyed: int) -> None:
         """Record keys that this pass met, and how many of its rejects have no key."""

@@ -51,7 +51,10 @@ _CLAIM_COLUMNS = tuple(f.name for f in fields(Claim) if f.name not in _MADE_HERE
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How transient failures come back: `attempts` retries, the first after `base_s`, doubling up to `cap_s`."""
+    """How transient failures come back: `attempts` retries in a row, the first after `base_s`, doubling up to `cap_s`.
+
+    A committed chunk ends the row: a run of many hours may fail now and then, as long as it gets on in between.
+    """
 
     attempts: int
     base_s: int
@@ -88,7 +91,7 @@ class Slices:
                 answer: ClaimAnswer = self._take(connection, row, message_id, dequeue_count)
             else:
                 if isinstance(decision, Ignore) and decision.give_back:
-                    self._release(connection, names, admitted=False, attempt=row["attempt"], delay_s=0)
+                    self._release(connection, names, admitted=False, delay_s=0)
                 answer = decision
         hit("claim.after")
         return answer
@@ -162,7 +165,7 @@ class Slices:
         with self._database.connection() as connection:
             held = self._hold(connection, claim)
             keeps = claim.lane == "delta"
-            self._release(connection, names, admitted=keeps, attempt=held["attempt"], delay_s=0)
+            self._release(connection, names, admitted=keeps, delay_s=0)
             if keeps:
                 connection.execute(query("outbox_insert", self._schema), names | {"delay_s": 0})
             else:
@@ -170,7 +173,7 @@ class Slices:
         hit("continuation.after")
 
     def back_off(self, claim: Claim, error: AppError, wish_s: float | None) -> bool:
-        """Queue the slice again after a transient failure; false when its attempts are used up."""
+        """Queue the slice again after a transient failure; false when its retries in a row are used up."""
         names = {"run": claim.run_uid, "slice": claim.slice}
         with self._database.connection() as connection:
             held = self._hold(connection, claim)
@@ -179,11 +182,11 @@ class Slices:
     def _back_off(
         self, connection: Connection, held: dict[str, Any], names: dict[str, Any], wish_s: float | None
     ) -> bool:
-        attempt = held["attempt"] + 1
-        if attempt > self._retry.attempts:
+        failures = held["failures"] + 1
+        if failures > self._retry.attempts:
             return False
-        delay = backoff_s(attempt, self._retry.base_s, self._retry.cap_s, wish_s)
-        self._release(connection, names, admitted=False, attempt=attempt, delay_s=delay)
+        delay = backoff_s(failures, self._retry.base_s, self._retry.cap_s, wish_s)
+        self._release(connection, names, admitted=False, delay_s=delay, failed=1)
         connection.execute(query("outbox_insert", self._schema), names | {"delay_s": delay})
         self._fill_slots(connection, held)
         return True
@@ -306,11 +309,11 @@ class Slices:
             return "run failed"
 
     def _release(
-        self, connection: Connection, names: dict[str, Any], *, admitted: bool, attempt: int, delay_s: int
+        self, connection: Connection, names: dict[str, Any], *, admitted: bool, delay_s: int, failed: int = 0
     ) -> None:
         connection.execute(
             query("slice_release", self._schema),
-            names | {"admitted": admitted, "attempt": attempt, "delay_s": delay_s},
+            names | {"admitted": admitted, "delay_s": delay_s, "failed": failed},
         )
 
     def _hold(self, connection: Connection, claim: Claim) -> dict[str, Any]:

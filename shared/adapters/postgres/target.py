@@ -233,7 +233,8 @@ class PostgresChunk:
             return
         self.connection.execute(self.statements.update_table())
         send(self.connection, sql.Identifier("chunk_updates"), target_fields(self.statements, rows, None))
-        cursor = self.connection.execute(self.statements.overwrite(sql.Identifier("chunk_updates")))
+        overwrite = self.statements.overwrite(sql.Identifier("chunk_updates"))
+        cursor = self.connection.execute(overwrite, {"since": self.claim.versions_since})
         _expect(cursor.rowcount, rows.height)
         self.connection.execute("DROP TABLE chunk_updates")
 
@@ -272,8 +273,14 @@ class PostgresChunk:
         self.connection.execute(query("rejects_keep", schema), ids)
         self.connection.execute("DROP TABLE chunk_rejects")
 
-    def resolve(self, rows: pl.DataFrame) -> None:
-        """Close open rejects whose keys landed now; a reject of a newer version stays open."""
+    def disputed(self) -> frozenset[bytes]:
+        """Keys that stand twice and whose landed copy was met since the pass began."""
+        ids = {"entity": self.claim.config.entity_uid, "began": self.claim.pass_began}
+        found = self.connection.execute(query("rejects_disputed", self.statements.schema), ids)
+        return frozenset(row["key_hash"].bytes for row in found)
+
+    def resolve(self, rows: pl.DataFrame, standing: pl.Series) -> None:
+        """Close open rejects whose keys landed now; a reject of a newer version, or of a rival copy, stays open."""
         schema, entity = self.statements.schema, self.claim.config.entity_uid
         open_ = self.connection.execute(query("rejects_open", schema), {"entity": entity}).fetchall()
         if not open_ or rows.is_empty():
@@ -281,12 +288,13 @@ class PostgresChunk:
         hashes = pl.DataFrame(
             {KEY_HASH: [row["key_hash"].bytes for row in open_]}, schema={KEY_HASH: pl.Binary}
         )
-        landed = rows.select(KEY_HASH, VERSION).join(hashes, on=KEY_HASH, how="semi")
+        landed = rows.select(ROW, KEY_HASH, VERSION).join(hashes, on=KEY_HASH, how="semi")
         if landed.height:
             parameters = {
                 "entity": entity,
                 "keys": [k.hex() for k in landed[KEY_HASH]],
                 "versions": landed[VERSION].to_list(),
+                "standing": landed[ROW].is_in(standing.implode()).to_list(),
             }
             self.connection.execute(query("rejects_resolve", schema), parameters)
 
