@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from shared.adapters.postgres.catalogue import Catalogue
     from shared.adapters.postgres.copy_format import Bytes
     from shared.adapters.postgres.database import Database
+    from shared.adapters.postgres.masks import Masks
     from shared.adapters.postgres.runs import Runs
     from shared.adapters.postgres.slices import Slices
     from shared.adapters.storage_queue import StorageQueue
@@ -236,7 +237,9 @@ class App:
 
         s = self.settings
         return SliceRunner(
-            target=PostgresTarget(self.database, lease_s=LEASE_S, uuid7=new_uids),
+            target=PostgresTarget(self.database, lease_s=LEASE_S, uuid7=new_uids, seal=self.masks.sealed),
+            mask_key=self.masks.key,
+            open_claim=self.masks.opened,
             ledger=self.slices,
             guards=self.guards,
             clock=self.clock,
@@ -244,6 +247,13 @@ class App:
             full_max_rows=s.full_max_rows,
             tell=log,
         )
+
+    @cached_property
+    def masks(self) -> "Masks":
+        """The mask key, settled for each table."""
+        from shared.adapters.postgres.masks import Masks
+
+        return Masks(self.database, self.settings.mask_key_secret, lambda name: self.secrets.get(name))
 
     @cached_property
     def deliveries(self) -> "Deliveries":

@@ -11,7 +11,7 @@ from typing import Literal
 from uuid import UUID
 
 from shared.errors import SchemaDriftError
-from shared.sync import types
+from shared.sync import masking, types
 from shared.sync.model import (
     ColumnType,
     Expression,
@@ -230,7 +230,8 @@ def freeze(
 ) -> RunConfig:
     """A run's configuration, complete and final. Key columns come first, in key order.
 
-    Raises SchemaDriftError where the source no longer offers a key column or anything to map.
+    Raises SchemaDriftError where the source no longer offers a key column or anything to map, ConfigurationError where
+    a masked column would be stored past its mask.
     """
     members = {column.member: column for column in entity.columns}
     usable = [m for m in sorted(mappings, key=lambda m: m.position) if set(sources_of(m)) <= set(members)]
@@ -240,7 +241,7 @@ def freeze(
     strategy: Strategy = (
         "hash" if entity.delta_strategy == "rowversion" and version is None else entity.delta_strategy
     )
-    return RunConfig(
+    config = RunConfig(
         entity_uid=str(entity.uid),
         slug=entity.slug,
         strategy=strategy,
@@ -258,7 +259,9 @@ def freeze(
         delete_after_missing=entity.delete_after_missing,
         parameters=dict(entity.parameters),
         generation=generation,
+        tenant=connector.tenant,
     )
+    return masking.check(config)
 
 
 def _key_mappings(entity: Entity, usable: Sequence[FieldMapping]) -> list[FieldMapping]:

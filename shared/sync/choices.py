@@ -207,7 +207,7 @@ def mapping_problems(catalogued: Catalogued) -> list[tuple[str, str]]:
         for key in entity.business_keys
         if key not in renamed
     ]
-    return problems + _rule_conflicts(mappings)
+    return problems + _rule_conflicts(mappings) + _mask_conflicts(catalogued)
 
 
 def _mapping_problems(mapping: FieldMapping, members: set[str], entity: Entity) -> list[tuple[str, str]]:
@@ -261,6 +261,26 @@ def _rule_conflicts(mappings: Sequence[FieldMapping]) -> list[tuple[str, str]]:
                     (f"field_mappings[{i}].rules", f"differ from another mapping of {mapping.source!r}")
                 )
     return problems
+
+
+def _mask_conflicts(catalogued: Catalogued) -> list[tuple[str, str]]:
+    """Whatever reads a masked column must mask it, or its values are stored all the same."""
+    mappings, version = catalogued.mappings, catalogued.entity.version
+    hidden = {source for m in mappings if m.rules.mask != "none" for source in sources_of(m)}
+    problems = []
+    for i, mapping in enumerate(mappings):
+        open_ = sorted(hidden & set(sources_of(mapping)))
+        if mapping.rules.mask == "none" and open_:
+            problems.append((f"field_mappings[{i}].rules.mask", f"another mapping masks {open_[0]!r}; mask it here too"))
+        if mapping.rules.mask == "hash" and not _holds_a_hash(mapping.type):
+            problems.append((f"field_mappings[{i}].type", "is too narrow for mask hash; text of 64 characters holds it"))
+    if version is not None and version.column in hidden:
+        problems.append(("field_mappings", f"the row version {version.column!r} cannot be masked"))
+    return problems
+
+
+def _holds_a_hash(kind: ColumnType) -> bool:
+    return kind.kind is Kind.TEXT and (kind.length is None or kind.length >= 64)
 
 
 def _type_problems(base: Catalogued, result: Catalogued) -> list[tuple[str, str]]:

@@ -78,6 +78,7 @@ class SliceRunner:
     full_max_rows: int
     tell: Told
     mask_key: Callable[[], bytes | None] = lambda: None
+    open_claim: Callable[[Claim], Claim] = lambda claim: claim
     chunk_rows: int = CHUNK_ROWS
     delete_batch: int = DELETE_BATCH
 
@@ -92,6 +93,7 @@ class SliceRunner:
     def _attempt(self, claim: Claim, source: Callable[[], Source]) -> Outcome:
         """The work, and what its errors lead to; the decision itself may find that the claim no longer stands."""
         try:
+            claim = self.open_claim(claim)
             if claim.kind == "publish":
                 return self._publish(claim)
             return self._walk(claim, source(), self.clock.monotonic())

@@ -18,6 +18,7 @@ from psycopg import errors as pg
 from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres.database import Connection, Database, translate
+from shared.adapters.postgres.remasking import forget_unmasked
 from shared.adapters.postgres.tables import prepare_target
 from shared.errors import AppError, ConflictError, NotFoundError, TargetUnavailableError
 from shared.sql import query
@@ -254,6 +255,8 @@ class Catalogue:
         elif change.added and before is not None:
             connection.execute(query("catalogue_reread", self._schema), {"entity": after.entity.uid})
         prepare_target(connection, self._schema, after)
+        if before is not None:
+            forget_unmasked(connection, self._schema, before, after)
         self._audit(connection, place.actor, place.action, str(after.entity.uid), {"slug": place.slug})
 
     def _store_mappings(self, connection: Connection, catalogued: Catalogued) -> None:

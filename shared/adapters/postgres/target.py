@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,6 +49,7 @@ from shared.sync.model import (
     VERSION,
     ColumnType,
     Kind,
+    RunConfig,
 )
 from shared.sync.ports import Chunk, ChunkConflictError, Claim, Counters, Due, RowsRefusedError
 
@@ -58,13 +59,22 @@ _REFUSED_VALUE = re.compile("22...|23502|23514|54000")  # data exceptions, NOT N
 _REFUSED_AT_MOST = 1000  # rows of a chunk; above it the table is at fault, not its rows
 _BRIDGE_FRAME = {KEY: KEY_HASH, DATA: ROW_HASH, ROWVERSION: VERSION, REFERENCE_TEXT: REFERENCE}
 
+Seal = Callable[[Mapping[str, Any], RunConfig], Mapping[str, Any]]
+
+
+def as_it_is(cursor: Mapping[str, Any], _config: RunConfig) -> Mapping[str, Any]:
+    """No seal: for where nothing is masked."""
+    return cursor
+
 
 class PostgresTarget:
     """`sync.ports.Target` over one database. `lease_s` must not be below the function timeout."""
 
-    def __init__(self, database: Database, *, lease_s: int, uuid7: Callable[[int], Bytes]) -> None:
+    def __init__(
+        self, database: Database, *, lease_s: int, uuid7: Callable[[int], Bytes], seal: Seal = as_it_is
+    ) -> None:
         self._database, self._lease_s = database, lease_s
-        self._uuid7 = uuid7
+        self._uuid7, self._seal = uuid7, seal
 
     @contextmanager
     def chunk(self, claim: Claim) -> Iterator["PostgresChunk"]:
@@ -73,7 +83,7 @@ class PostgresTarget:
         try:
             with self._database.bare_connection() as connection:
                 connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                yield PostgresChunk(connection, claim, statements, self._lease_s, self._uuid7)
+                yield PostgresChunk(connection, claim, statements, self._lease_s, self._uuid7, self._seal)
         except pg.UndefinedTable:
             raise ConfigurationError(
                 f"{claim.config.slug}: its target table {statements.target.as_string()} does not exist",
@@ -184,6 +194,7 @@ class PostgresChunk:
     statements: Statements
     lease_s: int
     uuid7: Callable[[int], Bytes]
+    seal: Seal
 
     def known(self, rows: pl.DataFrame) -> pl.DataFrame:
         """What the target stores under the rows' keys, looked up in the source's order through the key's index."""
@@ -301,8 +312,9 @@ class PostgresChunk:
 
     def close(self, chunk: Chunk, counters: Counters) -> None:
         """Cursor, counters and lease, in the slice's own row."""
+        cursor = Jsonb(self.seal(chunk.cursor, self.claim.config))
         self.connection.execute(query("chunk_close", self.statements.schema), slice_update(self.claim, counters) | {
-            "cursor": Jsonb(chunk.cursor), "chunks": 1, "lease_s": self.lease_s})  # fmt: skip
+            "cursor": cursor, "chunks": 1, "lease_s": self.lease_s})  # fmt: skip
 
 
 def _plan_by_index(connection: Connection, others: Literal["on", "off"]) -> None:
