@@ -143,7 +143,7 @@ class App:
         """Connectors and entities."""
         from shared.adapters.postgres.catalogue import Catalogue
 
-        return Catalogue(self.database, new_uid)
+        return Catalogue(self.database, new_uid, reserved_secrets=[self.settings.mask_key_secret])
 
     @cached_property
     def runs(self) -> "Runs":

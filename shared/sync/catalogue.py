@@ -28,11 +28,15 @@ from shared.sync.rules import RulesError, parse_rules
 Dialect = Literal["oracle", "sqlserver", "postgres", "ansi"]
 Pagination = Literal["keyset", "page"]
 DAY_S = 86_400
+FIRST_TENANT = "default"  # there before tenants were told apart: schemas and secrets that are nobody's are its own
 
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """A source system as registered. `secret_name` names a secret; the value is never here."""
+    """A source system as registered. `secret_name` names a secret; the value is never here.
+
+    `target_schemas` are its tenant's: where entities may have their targets, the default first.
+    """
 
     uid: UUID
     tenant: str
@@ -46,6 +50,7 @@ class Connector:
     is_active: bool = True
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    target_schemas: tuple[str, ...] = ("public",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from shared.errors import InvalidError
 from shared.sync import names, types
 from shared.sync.catalogue import (
     DAY_S,
+    FIRST_TENANT,
     ApiDescription,
     Catalogued,
     Change,
@@ -69,6 +70,11 @@ def create(
 
     Raises ConfigurationError for a table that cannot be synced, InvalidError naming each wrong field.
     """
+    own_schemas = (None, *connector.target_schemas)
+    if connector.tenant != FIRST_TENANT and choice.target_schema not in own_schemas:
+        own = ", ".join(connector.target_schemas) or "none yet"
+        detail = f"{choice.target_schema!r} is not a schema of tenant {connector.tenant}, which has {own}"
+        _raise(described.slug, [("target_schema", detail)])
     wanted = replace(
         described,
         columns=choice.columns or described.columns,

@@ -4,9 +4,10 @@
 CREATE TABLE IF NOT EXISTS tenant_schemas (
     schema_name text PRIMARY KEY,        -- so that no schema serves two tenants
     tenant text NOT NULL REFERENCES tenants (name),
+    position integer NOT NULL DEFAULT 0, -- the first is the tenant's default
     created_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX IF NOT EXISTS tenant_schemas_by_tenant ON tenant_schemas (tenant, created_at);
+CREATE INDEX IF NOT EXISTS tenant_schemas_by_tenant ON tenant_schemas (tenant, position);
 INSERT INTO tenant_schemas (schema_name, tenant) VALUES ('public', 'default') ON CONFLICT DO NOTHING;
 -- A schema that only one tenant has used so far is that tenant's. Where two met, the one that came first has it;
 -- entities that stand there already go on.

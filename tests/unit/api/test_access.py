@@ -18,6 +18,7 @@ DUE = {
     "PUT /api/v1/connectors/{uid}", "DELETE /api/v1/connectors/{uid}", "POST /api/v1/connectors/{uid}/test",
     "POST /api/v1/connectors/{uid}/discover", "POST /api/v1/connectors/{uid}/notify",
     "GET /api/v1/tenants", "GET /api/v1/tenants/{name}", "PUT /api/v1/tenants/{name}",
+    "GET /api/v1/tenants/{name}/regions", "PUT /api/v1/tenants/{name}/regions",
     "GET /api/v1/entities", "POST /api/v1/entities", "GET /api/v1/entities/{uid}", "PUT /api/v1/entities/{uid}",
     "DELETE /api/v1/entities/{uid}", "POST /api/v1/entities/{uid}/sync", "POST /api/v1/entities/{uid}/full-refresh",
     "GET /api/v1/entities/{uid}/runs", "POST /api/v1/sync/start", "GET /api/v1/sync/status/{run_uid}",
@@ -66,6 +67,7 @@ def body(route: APIRoute, world: World) -> Any:
         "/api/v1/connectors/{uid}": {"name": "erp", "base_url": "https://erp.example.com", "auth": auth},
         "/api/v1/entities/{uid}": {"connector_uid": str(world.connector), "slug": "planes"},
         "/api/v1/connectors/{uid}/notify": {"slugs": ["planes"]},
+        "/api/v1/tenants/{name}/regions": {"regions": []},
     }.get(route.path)
 
 
