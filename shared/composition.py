@@ -96,7 +96,7 @@ class App:
 
     def close(self) -> None:
         """Give back every connection that was made."""
-        for part in ("connectors", "queue", "table_log", "database"):
+        for part in ("connectors", "queue", "_poison_queue", "table_log", "database"):
             if part in vars(self):
                 getattr(self, part).close()
 
@@ -182,10 +182,13 @@ class App:
     @cached_property
     def queue(self) -> "StorageQueue":
         """The queue of slices."""
+        return self._queue_named(self.settings.sync_queue_name)
+
+    def _queue_named(self, name: str) -> "StorageQueue":
         from shared.adapters.storage_queue import StorageQueue
 
         account, credential = self._storage(self.settings.storage_queue_uri)
-        return StorageQueue(account, self.settings.sync_queue_name, credential)
+        return StorageQueue(account, name, credential)
 
     @cached_property
     def table_log(self) -> "TableLog":
@@ -308,6 +311,8 @@ class App:
                 connector_hosts=s.allowed_connector_hosts,
                 secrets=self.vault,
                 rate_limit_per_minute=s.rate_limit_per_minute,
+                queue_depths=self._queue_depths,
+                error_rate_warning_percent=s.error_rate_warning_percent,
                 cors_origins=tuple(o.strip() for o in s.cors_origins.split(",") if o.strip()),
                 metadata_schema=s.postgres_schema,
             )
@@ -316,6 +321,13 @@ class App:
     def _database_ok(self) -> None:
         with self.database.connection() as connection:
             connection.execute("SELECT 1")
+
+    def _queue_depths(self) -> dict[str, int | None]:
+        return {queue.name: queue.depth() for queue in (self.queue, self._poison_queue)}
+
+    @cached_property
+    def _poison_queue(self) -> "StorageQueue":
+        return self._queue_named(f"{self.settings.sync_queue_name}-poison")
 
     def _tokens(self) -> "TokenVerifier":
         from shared.adapters import tokens

@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     connector_hosts: str = ""
     rate_limit_per_minute: int = Field(600, ge=1)
     cors_origins: str = ""
+    error_rate_warning_percent: float = Field(0.2, ge=0, le=100)
 
     @property
     def sslmode(self) -> str:

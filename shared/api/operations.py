@@ -31,18 +31,6 @@ class MigratedOut(BaseModel):
     applied: list[str]
 
 
-class StatsOut(BaseModel):
-    """The caller's tables now, and his runs of the last 24 hours."""
-
-    entities: int
-    fresh: int
-    stale: int
-    runs: dict[str, int]
-    rows: dict[str, int]
-    error_rate: float
-    open_rejects: int
-
-
 class TenantOut(BaseModel):
     """A tenant; the first of `target_schemas` is where its tables go unless an entity says otherwise."""
 
@@ -70,15 +58,6 @@ def health_db(_caller: Reader, services: Services) -> HealthOut:
     """Whether PostgreSQL answers; 503 where it does not."""
     services.database_ok()
     return HealthOut()
-
-
-@router.get("/stats")
-def stats(caller: Reader, services: Services) -> StatsOut:
-    """Figures over the caller's entities."""
-    figures = dict(services.overview.stats(caller.tenants))
-    runs = figures["runs"]
-    ended = sum(runs.get(status, 0) for status in ("success", "partial", "failed"))
-    return StatsOut.model_validate(figures | {"error_rate": runs.get("failed", 0) / ended if ended else 0.0})
 
 
 @router.post("/operations/migrate")

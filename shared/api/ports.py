@@ -116,7 +116,14 @@ class Overview(Protocol):
         limit: int = 100,
         after: tuple[datetime, UUID] | None = None,
     ) -> Sequence[Mapping[str, Any]]: ...
-    def stats(self, tenants: Tenants) -> Mapping[str, Any]: ...
+    def stats(
+        self,
+        tenants: Tenants,
+        *,
+        entity_uid: UUID | None = None,
+        connector_uid: UUID | None = None,
+        limit: int = 100,
+    ) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +132,7 @@ class ApiServices:
 
     `connector_hosts`: hosts that a connector may name, lower case. `migrate` names what it applied.
     `database_ok` raises where PostgreSQL cannot be reached. `send_outbox` sends what is admitted; its failing
-    is harmless, the next tick sends again.
+    is harmless, the next tick sends again. `queue_depths`: messages by queue, None where storage is silent.
     """
 
     tokens: TokenVerifier
@@ -143,4 +150,6 @@ class ApiServices:
     secrets: SecretStore | None = None
     rate_limit_per_minute: int = 600
     cors_origins: tuple[str, ...] = ()
+    queue_depths: Callable[[], Mapping[str, int | None]] = dict
+    error_rate_warning_percent: float = 0.2
     metadata_schema: str = "bridge"

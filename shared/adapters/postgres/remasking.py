@@ -61,9 +61,10 @@ def _blank(connection: Connection, target: sql.Identifier, columns: Sequence[str
 
 def _forget_waiting(connection: Connection, schema: str, after: Catalogued) -> None:
     """Waiting children are met again by the pass that reads everything anew."""
-    waiting = f'"{schema}".pending_children'
-    if connection.execute("SELECT to_regclass(%s) IS NOT NULL AS there", (waiting,)).fetchone() == {"there": True}:
-        table = sql.Identifier(schema, "pending_children")
-        connection.execute(
-            sql.SQL("DELETE FROM {} WHERE entity_uid = %s").format(table), (after.entity.uid,)
-        )
+    for table, column in (("held_rows", "_bridge_entity_uid"), ("awaited_parents", "entity_uid")):
+        there = connection.execute("SELECT to_regclass(%s) AS t", (f'"{schema}".{table}',)).fetchone()
+        if there is not None and there["t"] is not None:
+            statement = sql.SQL("DELETE FROM {} WHERE {} = %s").format(
+                sql.Identifier(schema, table), sql.Identifier(column)
+            )
+            connection.execute(statement, (after.entity.uid,))

@@ -231,10 +231,16 @@ class FakeOverview:
         mine = {v.catalogued.entity.uid for v in self.catalogue.entities(tenants)}
         return [r for r in self.records if r["entity_uid"] in mine and uid in (None, r["uid"])][:limit]
 
-    def stats(self, tenants: Tenants) -> Mapping[str, Any]:
-        seen = len(self.catalogue.entities(tenants))
-        runs = {"success": 3, "failed": 1}
-        return {"entities": seen, "fresh": 0, "stale": seen, "runs": runs, "rows": {}, "open_rejects": 0}
+    def stats(self, tenants: Tenants, *, limit: int = 100, **_: Any) -> Mapping[str, Any]:
+        views = self.catalogue.entities(tenants)
+        counts = {"fetched": 1000, "rejected": 3}
+        by_entity = [
+            {"entity_uid": v.catalogued.entity.uid, "slug": v.catalogued.entity.slug, "connector": "erp"} | counts
+            for v in views
+        ]
+        empty = {"fresh": 0, "open_rejects": 0, "waiting_children": 0, "orphans": 0, "slices": {"queued": 2}}
+        now = {"entities": len(views), "stale": len(views), "runs": {"success": 3, "failed": 1}}
+        return empty | now | {"rows": counts if views else {}, "by_entity": by_entity[:limit]}
 
 
 class FakeStore:

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from shared.api import connectors, entities, operations, records, runs
+from shared.api import connectors, entities, figures, operations, records, runs
 from shared.api.access import Require
 from shared.api.gate import ANONYMOUS
 from tests.unit.api.fakes import World
@@ -24,7 +24,7 @@ DUE = {
     "GET /api/v1/entities/{uid}/runs", "POST /api/v1/sync/start", "GET /api/v1/sync/status/{run_uid}",
     "POST /api/v1/sync/stop/{run_uid}", "GET /api/v1/sync/history", "GET /api/v1/runs/{uid}",
     "GET /api/v1/failed-records", "GET /api/v1/failed-records/{uid}", "POST /api/v1/operations/migrate",
-    "GET /api/v1/health", "GET /api/v1/health/db", "GET /api/v1/stats",
+    "GET /api/v1/health", "GET /api/v1/health/db", "GET /api/v1/stats", "GET /metrics",
 }  # fmt: skip
 ROUTERS = (
     connectors.router,
@@ -33,6 +33,7 @@ ROUTERS = (
     records.router,
     operations.router,
     operations.tenants,
+    figures.router,
 )
 ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
 WEAKER = {"reader": "tenant:*", "operator": "reader,approver,tenant:*", "admin": "operator,approver,tenant:*"}
