@@ -5,7 +5,11 @@ from typing import Any
 from shared.errors import QueueUnavailableError
 
 _MAX_DELAY_S = 7 * 24 * 3600 - 60  # a message lives seven days; a delay must end before
-_QUICK: Any = {"retry_total": 0, "connection_timeout": 3, "read_timeout": 5}  # a figure is not worth waiting for
+_QUICK: Any = {
+    "retry_total": 0,
+    "connection_timeout": 3,
+    "read_timeout": 5,
+}  # a figure is not worth waiting for
 
 
 class StorageQueue:

@@ -122,7 +122,9 @@ def _tenant(row: Mapping[str, Any]) -> TenantOut:
 
 def _require_all_tenants(caller: Caller, what: str) -> None:
     if caller.tenants is not None:
-        raise ForbiddenError(f"{what}: only who sees all tenants may set them", hint="ask for the role tenant:*")
+        raise ForbiddenError(
+            f"{what}: only who sees all tenants may set them", hint="ask for the role tenant:*"
+        )
 
 
 def _unknown(name: str) -> NotFoundError:

@@ -14,7 +14,9 @@ from shared.errors import InvalidError
 T = TypeVar("T")
 Limit = Annotated[int, Query(ge=1, le=500, description="how many items at most")]
 Cursor = Annotated[str | None, Query(max_length=512, description="next_cursor of the page before")]
-Status = Annotated[str | None, Query(max_length=20, pattern="^[a-z]+$", description="only those with this status")]
+Status = Annotated[
+    str | None, Query(max_length=20, pattern="^[a-z]+$", description="only those with this status")
+]
 
 
 class Page(BaseModel, Generic[T]):

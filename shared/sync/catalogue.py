@@ -28,7 +28,9 @@ from shared.sync.rules import RulesError, parse_rules
 Dialect = Literal["oracle", "sqlserver", "postgres", "ansi"]
 Pagination = Literal["keyset", "page"]
 DAY_S = 86_400
-FIRST_TENANT = "default"  # there before tenants were told apart: schemas and secrets that are nobody's are its own
+FIRST_TENANT = (
+    "default"  # there before tenants were told apart: schemas and secrets that are nobody's are its own
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -277,9 +277,13 @@ def _mask_conflicts(catalogued: Catalogued) -> list[tuple[str, str]]:
     for i, mapping in enumerate(mappings):
         open_ = sorted(hidden & set(sources_of(mapping)))
         if mapping.rules.mask == "none" and open_:
-            problems.append((f"field_mappings[{i}].rules.mask", f"another mapping masks {open_[0]!r}; mask it here too"))
+            problems.append(
+                (f"field_mappings[{i}].rules.mask", f"another mapping masks {open_[0]!r}; mask it here too")
+            )
         if mapping.rules.mask == "hash" and not _holds_a_hash(mapping.type):
-            problems.append((f"field_mappings[{i}].type", "is too narrow for mask hash; text of 64 characters holds it"))
+            problems.append(
+                (f"field_mappings[{i}].type", "is too narrow for mask hash; text of 64 characters holds it")
+            )
     if version is not None and version.column in hidden:
         problems.append(("field_mappings", f"the row version {version.column!r} cannot be masked"))
     return problems

@@ -38,7 +38,10 @@ def read_by(expression: Expression) -> tuple[str, ...]:
 def hidden_sources(config: RunConfig) -> frozenset[str]:
     """Source columns that some target column masks: nothing may store them as they came."""
     return frozenset(
-        name for column in config.target_columns if column.mask != "none" for name in read_by(column.expression)
+        name
+        for column in config.target_columns
+        if column.mask != "none"
+        for name in read_by(column.expression)
     )
 
 
@@ -102,7 +105,9 @@ def masks_of(rows: pl.DataFrame, config: RunConfig) -> pl.DataFrame:
     return rows.select(ROW, pl.struct(columns).alias("_masks"))
 
 
-def overlaid(rows: pl.DataFrame, masks: Mapping[int, Mapping[str, str | None]], config: RunConfig) -> pl.DataFrame:
+def overlaid(
+    rows: pl.DataFrame, masks: Mapping[int, Mapping[str, str | None]], config: RunConfig
+) -> pl.DataFrame:
     """Mapped rows with masked columns as a reject kept them, by ROW: taking it up again leaves its mask alone."""
     kept = [masks.get(row, {}) for row in rows[ROW].to_list()]
     return rows.with_columns(

@@ -95,7 +95,9 @@ def raw_texts(raw: pl.DataFrame, config: RunConfig, masked: pl.DataFrame) -> pl.
     name, or null where one of them is at fault itself: such a row comes back only by fetching it again.
     """
     hidden = hidden_sources(config)
-    names = {f"c{i}": column.name for i, column in enumerate(config.source_columns) if column.name not in hidden}
+    names = {
+        f"c{i}": column.name for i, column in enumerate(config.source_columns) if column.name not in hidden
+    }
     masks = dict(masks_of(masked, config).iter_rows()) if hidden else {}
     texts = []
     for row in raw.select(ROW, *(c for c in raw.columns if c in names or c == VERSION)).to_dicts():

@@ -108,7 +108,9 @@ class Stages:
     def _map(self, batch: Batch, config: RunConfig) -> Batch:
         if self._masks is None:
             return mapping.apply(batch, config, self._mask_key)
-        return mapping.apply(batch, config, self._mask_key, lambda rows: masking.overlaid(rows, self._masks or {}, config))
+        return mapping.apply(
+            batch, config, self._mask_key, lambda rows: masking.overlaid(rows, self._masks or {}, config)
+        )
 
     def _typed(self, batch: Batch, versioned: pl.DataFrame) -> Batch:
         """The batch under its order-preserving versions, without the rows whose version is no version."""

@@ -133,7 +133,10 @@ def test_what_lands_is_masked_as_declared(make_world: MakeWorld) -> None:
     stored = world.stored("t")
     assert {len(r["code"]) for r in stored} == {len(r["email"]) for r in stored} == {64}
     assert [(r["iban"], r["born"], r["salary"]) for r in stored] == [("REDACTED", None, None)] * 3
-    assert len({r["code"] for r in stored} | {r["email"] for r in stored} | {r["salary_mask"] for r in stored}) == 9
+    assert (
+        len({r["code"] for r in stored} | {r["email"] for r in stored} | {r["salary_mask"] for r in stored})
+        == 9
+    )
 
 
 def test_answers_and_interrupted_walks_hold_no_masked_value(make_world: MakeWorld) -> None:
@@ -174,7 +177,9 @@ def test_reject_says_what_its_masks_are_or_that_they_are_unknown(make_world: Mak
 
 def test_masking_a_column_later_forgets_what_was_stored_before(make_world: MakeWorld) -> None:
     spec = TableSpec(slug="t", keys=("note",), strategy="rowversion", columns=COLUMNS)
-    world = with_key(make_world([spec], {"t": [row(i) for i in range(12)]}, entity={"delete_after_missing": 1}))
+    world = with_key(
+        make_world([spec], {"t": [row(i) for i in range(12)]}, entity={"delete_after_missing": 1})
+    )
     world.erp.break_row("t", {"note": "n1"}, "amount", "abc")
     world.sync()
     world.erp.delete("t", [{"note": "n2"}])
@@ -205,7 +210,9 @@ def test_another_mask_key_stops_the_table_until_a_full_refresh(make_world: MakeW
     refused = world.sync_now("t")
     assert (refused["status"], refused["error"]["code"]) == ("failed", "mask_key_changed")
     assert {r["email"] for r in world.stored("t")} == before
-    world.post(f"/api/v1/entities/{world.uid('t')}/full-refresh", {"allow_deletes": 100, "reason": "new mask key"})
+    world.post(
+        f"/api/v1/entities/{world.uid('t')}/full-refresh", {"allow_deletes": 100, "reason": "new mask key"}
+    )
     world.pump()
     live = [r for r in world.stored("t") if not r["_bridge_deleted"]]
     assert len(live) == 4 and not before & {r["email"] for r in live}
@@ -224,5 +231,9 @@ def test_mapping_that_reads_past_a_mask_is_refused(make_world: MakeWorld) -> Non
     entity = world.entity("t")
     peek = {"source": "email", "target": "domain", "type": "text",
             "expression": {"op": "substring", "args": ["email", "0", "9"]}}  # fmt: skip
-    answer = world.ask("PUT", f"/api/v1/entities/{entity['uid']}", entity | {"field_mappings": [*entity["field_mappings"], peek]})
+    answer = world.ask(
+        "PUT",
+        f"/api/v1/entities/{entity['uid']}",
+        entity | {"field_mappings": [*entity["field_mappings"], peek]},
+    )
     assert answer.status_code == 422 and answer.json()["errors"][0]["field"].endswith("rules.mask")

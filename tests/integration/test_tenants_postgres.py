@@ -26,7 +26,9 @@ class TwoTenants(RealWorld):
         self.ask("PUT", f"/api/v1/tenants/{THEIRS}")
         self.source.described = (replace(OFFERED, slug="canary_planes"),)
         secret = {"auth": {"type": "token", "secret_name": PREFIX + "erp"}}
-        self.connector = self.post("/api/v1/connectors", json=CONNECTOR | secret | {"name": "canary", "tenant": THEIRS})["uid"]
+        self.connector = self.post(
+            "/api/v1/connectors", json=CONNECTOR | secret | {"name": "canary", "tenant": THEIRS}
+        )["uid"]
         self.entity = self.post(f"/api/v1/connectors/{self.connector}/discover")["items"][0]["entity_uid"]
         self.run = self.post(f"/api/v1/entities/{self.entity}/full-refresh")["run_uid"]
         self.post(f"/api/v1/sync/stop/{self.run}")
@@ -87,7 +89,9 @@ def test_every_route_with_a_name_in_it_is_404_for_strangers(world: TwoTenants) -
             for value in (world.own_of(path), stranger)
         ]
         assert [a.status_code for a in answers] == [404, 404], f"{method} {path}: {answers[0].text}"
-        shown = [a.text.replace(str(v), "X") for a, v in zip(answers, (world.own_of(path), stranger), strict=True)]
+        shown = [
+            a.text.replace(str(v), "X") for a, v in zip(answers, (world.own_of(path), stranger), strict=True)
+        ]
         assert shown[0] == shown[1], f"{method} {path} tells what is there from what is not"
     assert tried >= 15
 
@@ -113,19 +117,27 @@ def test_filters_by_a_strangers_uid_answer_as_by_one_that_is_not_there(world: Tw
     for method, path, parameters in world.routes():
         for name, theirs in {"entity_uid": world.entity, "connector_uid": world.connector}.items():
             if method == "GET" and "{" not in path and name in parameters:
-                known, unknown = (world.ask("GET", f"{path}?{name}={u}", STRANGER).text for u in (theirs, uuid4()))
+                known, unknown = (
+                    world.ask("GET", f"{path}?{name}={u}", STRANGER).text for u in (theirs, uuid4())
+                )
                 assert known == unknown, f"{path}?{name}"
 
 
 def test_bodies_that_name_a_strangers_things_answer_as_if_they_were_not_there(world: TwoTenants) -> None:
     def asked(connector: object, entity: object) -> list[Any]:
-        made = {"connector_uid": str(connector), "slug": "new", "columns": [{"name": "id", "data_type": "INTEGER"}]}
+        made = {
+            "connector_uid": str(connector),
+            "slug": "new",
+            "columns": [{"name": "id", "data_type": "INTEGER"}],
+        }
         answers = [
             world.ask("POST", "/api/v1/sync/start", STRANGER, json={"entity_uids": [str(entity)]}),
             world.ask("POST", "/api/v1/sync/start", STRANGER, json={"connector_uid": str(connector)}),
             world.ask("POST", "/api/v1/entities", STRANGER, json=made | {"business_keys": ["id"]}),
         ]
-        return [(a.status_code, a.text.replace(str(connector), "C").replace(str(entity), "E")) for a in answers]
+        return [
+            (a.status_code, a.text.replace(str(connector), "C").replace(str(entity), "E")) for a in answers
+        ]
 
     assert asked(world.connector, world.entity) == asked(uuid4(), uuid4())
 
@@ -146,13 +158,19 @@ def test_targets_of_a_tenant_stand_in_its_own_schema(world: TwoTenants) -> None:
             "columns": [{"name": "id", "data_type": "INTEGER"}]}  # fmt: skip
     refused = world.ask("POST", "/api/v1/entities", json=hand | {"target_schema": "public"})
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "target_schema")
-    assert world.ask("POST", "/api/v1/entities", json=hand | {"target_schema": "canary_north"}).status_code == 201
+    assert (
+        world.ask("POST", "/api/v1/entities", json=hand | {"target_schema": "canary_north"}).status_code
+        == 201
+    )
 
 
 def test_first_tenant_takes_free_schemas_but_nobody_elses(world: TwoTenants) -> None:
     hand = {"connector_uid": str(world.mine["connector"]), "slug": "hand", "business_keys": ["id"],
             "columns": [{"name": "id", "data_type": "INTEGER"}]}  # fmt: skip
-    assert world.ask("POST", "/api/v1/entities", json=hand | {"target_schema": "canary_north"}).status_code == 422
+    assert (
+        world.ask("POST", "/api/v1/entities", json=hand | {"target_schema": "canary_north"}).status_code
+        == 422
+    )
     assert world.ask("POST", "/api/v1/entities", json=hand | {"target_schema": "erp"}).status_code == 201
     assert world.ask("PUT", "/api/v1/tenants/south", json={"target_schemas": ["erp"]}).status_code == 409
     assert world.ask("GET", "/api/v1/tenants/default").json()["target_schemas"] == ["public", "erp"]
@@ -160,7 +178,9 @@ def test_first_tenant_takes_free_schemas_but_nobody_elses(world: TwoTenants) -> 
 
 def test_schemas_are_set_by_who_sees_all_tenants_and_kept_while_in_use(world: TwoTenants) -> None:
     at = f"/api/v1/tenants/{THEIRS}"
-    assert world.ask("PUT", at, f"admin,tenant:{THEIRS}", json={"target_schemas": ["free"]}).status_code == 403
+    assert (
+        world.ask("PUT", at, f"admin,tenant:{THEIRS}", json={"target_schemas": ["free"]}).status_code == 403
+    )
     assert world.ask("PUT", at, json={"target_schemas": ["free"]}).status_code == 409
     answer = world.ask("PUT", at, json={"target_schemas": ["free", "canary_north"]})
     assert (answer.status_code, answer.json()["target_schemas"]) == (200, ["free", "canary_north"])
@@ -187,13 +207,20 @@ def test_refused_secret_is_not_written_to_the_vault(world: TwoTenants) -> None:
     world.services = replace(world.services, secrets=store)
     world.app = create_app(world.services)
     auth = {"type": "token", "secret_name": PREFIX + "erp", "secret": "overwritten"}
-    assert world.ask("POST", "/api/v1/connectors", json=CONNECTOR | {"name": "b", "auth": auth}).status_code == 422
+    assert (
+        world.ask("POST", "/api/v1/connectors", json=CONNECTOR | {"name": "b", "auth": auth}).status_code
+        == 422
+    )
     assert store.values == {}
 
 
 def test_mask_keys_secret_is_no_connectors(world: TwoTenants) -> None:
     catalogue = Catalogue(world.database, uuid4, reserved_secrets=["tributary-mask-key"])
-    connector = replace(catalogue.connector(UUID(world.mine["connector"])), auth_type="token", secret_name="Tributary-Mask-Key")
+    connector = replace(
+        catalogue.connector(UUID(world.mine["connector"])),
+        auth_type="token",
+        secret_name="Tributary-Mask-Key",
+    )
     with pytest.raises(Exception, match="may use"):
         catalogue.change_connector(connector, "t")
 
@@ -204,7 +231,10 @@ def test_regions_are_read_by_the_tenant_and_set_by_who_sees_all(world: TwoTenant
     assert world.ask("PUT", at, f"admin,tenant:{THEIRS}", json={"regions": regions}).status_code == 403
     assert world.ask("PUT", at, json={"regions": regions}).json()["items"] == regions
     assert world.ask("GET", at, f"admin,tenant:{THEIRS}").json()["items"] == regions
-    assert world.ask("PUT", at, json={"regions": [{"region": "x", "workspace_url": "http://evil"}]}).status_code == 422
+    assert (
+        world.ask("PUT", at, json={"regions": [{"region": "x", "workspace_url": "http://evil"}]}).status_code
+        == 422
+    )
 
 
 def test_cursor_of_one_list_is_refused_by_another(world: TwoTenants) -> None:
@@ -215,7 +245,9 @@ def test_cursor_of_one_list_is_refused_by_another(world: TwoTenants) -> None:
 
 
 def test_stats_know_rejects_and_slices_of_each_tenant(world: TwoTenants) -> None:
-    own, theirs = (world.ask("GET", "/api/v1/stats", f"reader,tenant:{t}").json() for t in ("default", THEIRS))
+    own, theirs = (
+        world.ask("GET", "/api/v1/stats", f"reader,tenant:{t}").json() for t in ("default", THEIRS)
+    )
     assert (own["open_rejects"], theirs["open_rejects"], own["entities"], theirs["entities"]) == (1, 1, 1, 1)
     assert (own["slices"], sum(theirs["slices"].values())) == ({}, 1)
     narrowed = world.ask("GET", f"/api/v1/stats?entity_uid={world.entity}").json()

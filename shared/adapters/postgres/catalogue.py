@@ -102,7 +102,9 @@ class Catalogue:
         Raises ConflictError for a schema that is another tenant's, or still in use.
         """
         with self._database.connection() as connection:
-            is_new = connection.execute(query("catalogue_tenant_insert", self._schema), {"name": name}).rowcount
+            is_new = connection.execute(
+                query("catalogue_tenant_insert", self._schema), {"name": name}
+            ).rowcount
             if is_new and target_schemas is None:
                 target_schemas = (tenancy.own_schema(name),)
             if target_schemas is not None:

@@ -13,7 +13,9 @@ from shared.errors import TargetRefusedError
 from shared.sql import query
 from shared.sync.catalogue import Catalogued, key_targets, sources_of
 
-_FORGOTTEN = json.dumps({"withheld": "a column of this entity was masked after the row was kept; it comes with the next pass"})
+_FORGOTTEN = json.dumps(
+    {"withheld": "a column of this entity was masked after the row was kept; it comes with the next pass"}
+)
 
 
 def forget_unmasked(connection: Connection, schema: str, before: Catalogued, after: Catalogued) -> None:
@@ -39,7 +41,9 @@ def forget_unmasked(connection: Connection, schema: str, before: Catalogued, aft
 
 def newly_masked(before: Catalogued, after: Catalogued) -> list[str]:
     """Target columns that hold plain values of what is masked from now on, be they mapped any longer or not."""
-    hidden = {name for mapping in after.mappings if mapping.rules.mask != "none" for name in sources_of(mapping)}
+    hidden = {
+        name for mapping in after.mappings if mapping.rules.mask != "none" for name in sources_of(mapping)
+    }
     return sorted(m.target for m in before.mappings if m.rules.mask == "none" and hidden & set(sources_of(m)))
 
 

@@ -44,7 +44,9 @@ def claim_secret(
 def _may_claim(connection: Connection, schema: str, tenant: str, name: str) -> bool:
     """Whether the longest tenant's prefix that fits the name is this tenant's."""
     rows = connection.execute(query("tenant_names", schema)).fetchall()
-    fitting = [row["name"] for row in rows if row["name"] != FIRST_TENANT and name.startswith(_prefix(row["name"]))]
+    fitting = [
+        row["name"] for row in rows if row["name"] != FIRST_TENANT and name.startswith(_prefix(row["name"]))
+    ]
     longest = max(map(len, map(_prefix, fitting)), default=0)
     owners = {each for each in fitting if len(_prefix(each)) == longest}
     return tenant in owners if owners else tenant == FIRST_TENANT
@@ -53,7 +55,9 @@ def _may_claim(connection: Connection, schema: str, tenant: str, name: str) -> b
 def _not_yours(tenant: str) -> InvalidError:
     prefix = secret_prefix(tenant)
     detail = f"is not a name that tenant {tenant!r} may use"
-    hint = f"its names begin with {prefix!r}" if prefix else "choose a name that no other tenant's prefix fits"
+    hint = (
+        f"its names begin with {prefix!r}" if prefix else "choose a name that no other tenant's prefix fits"
+    )
     return InvalidError(f"auth.secret_name: {detail}", [("auth.secret_name", f"{detail}; {hint}")], hint=hint)
 
 
@@ -70,7 +74,9 @@ def set_schemas(connection: Connection, schema: str, tenant: str, wanted: Sequen
     """
     for name in wanted:
         if problem := names.problem(name):
-            raise InvalidError(f"target_schemas: {name!r} {problem}", [("target_schemas", f"{name!r} {problem}")])
+            raise InvalidError(
+                f"target_schemas: {name!r} {problem}", [("target_schemas", f"{name!r} {problem}")]
+            )
         refuse_schema(name, schema)
     values = {"tenant": tenant, "schemas": list(wanted)}
     used = connection.execute(query("tenant_schemas_used", schema), values).fetchone()
@@ -84,7 +90,8 @@ def set_schemas(connection: Connection, schema: str, tenant: str, wanted: Sequen
         row = {"tenant": tenant, "name": name, "position": position}
         if connection.execute(query("tenant_schema_set", schema), row).rowcount == 0:
             raise ConflictError(
-                f"target schema {name!r}: is not free for tenant {tenant!r}", hint="choose another target_schemas"
+                f"target schema {name!r}: is not free for tenant {tenant!r}",
+                hint="choose another target_schemas",
             )
 
 

@@ -235,7 +235,8 @@ class FakeOverview:
         views = self.catalogue.entities(tenants)
         counts = {"fetched": 1000, "rejected": 3}
         by_entity = [
-            {"entity_uid": v.catalogued.entity.uid, "slug": v.catalogued.entity.slug, "connector": "erp"} | counts
+            {"entity_uid": v.catalogued.entity.uid, "slug": v.catalogued.entity.slug, "connector": "erp"}
+            | counts
             for v in views
         ]
         empty = {"fresh": 0, "open_rejects": 0, "waiting_children": 0, "orphans": 0, "slices": {"queued": 2}}
