@@ -171,6 +171,9 @@ class App:
 
         return self.vault or EnvironmentSecrets(os.environ, [name.upper() for name in Settings.model_fields])
 
+    def _secret(self, name: str) -> str:
+        return self.secrets.get(name)
+
     @cached_property
     def vault(self) -> "SecretStore | None":
         """Key Vault, where one is set."""
@@ -256,7 +259,7 @@ class App:
         """The mask key, settled for each table."""
         from shared.adapters.postgres.masks import Masks
 
-        return Masks(self.database, self.settings.mask_key_secret, lambda name: self.secrets.get(name))
+        return Masks(self.database, self.settings.mask_key_secret, self._secret)
 
     @cached_property
     def deliveries(self) -> "Deliveries":

@@ -14,6 +14,8 @@ from shared.api.ports import ApiServices
 
 router = APIRouter(tags=["operations"])
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+Labels = tuple[tuple[str, str], ...]
+Values = dict[Labels, float]
 _SHOWN, _MEASURED = 100, 5000  # entities in the answer, and in the metrics
 
 
@@ -101,14 +103,14 @@ def _share(part: int, whole: int) -> float:
 def _lines(figures: StatsOut) -> Iterator[str]:
     """Prometheus text. Runs and rows are gauges: they cover a sliding day, so they also fall."""
     yield from _metric("entities", "Tables that are synced", {(): figures.entities})
-    freshness = {(("state", "fresh"),): figures.fresh, (("state", "stale"),): figures.stale}
+    freshness: Values = {(("state", "fresh"),): figures.fresh, (("state", "stale"),): figures.stale}
     yield from _metric("entities_by_freshness", "Tables by freshness", freshness)
     yield from _metric("runs_24h", "Runs of the last 24 hours", _by("status", figures.runs))
     yield from _metric("rows_24h", "Rows of the last 24 hours by outcome", _by("outcome", figures.rows))
     yield from _metric("error_ratio", "Share of fetched rows that became rejects", {(): figures.error_rate})
     yield from _metric("failed_runs_ratio", "Share of ended runs that failed", {(): figures.failed_runs_rate})
     yield from _metric("warnings", "Tables whose error ratio is above the warning", {(): figures.warnings})
-    by_entity = {
+    by_entity: Values = {
         (("connector", one.connector), ("entity", one.slug), ("uid", str(one.entity_uid))): one.error_rate
         for one in figures.entity_errors
     }
@@ -119,9 +121,6 @@ def _lines(figures: StatsOut) -> Iterator[str]:
     yield from _metric("slices", "Slices in line", _by("state", figures.slices))
     known = {queue: depth for queue, depth in figures.queues.items() if depth is not None}
     yield from _metric("queue_messages", "Messages by queue", _by("queue", known))
-
-
-Labels = tuple[tuple[str, str], ...]
 
 
 def _by(label: str, values: Mapping[str, int]) -> dict[Labels, float]:

@@ -236,8 +236,8 @@ class Catalogue:
         """Store what `decide` makes of the slug's entity, with its target, in one transaction.
 
         `decide` gets what is stored (None for a slug without entity) and the target names taken in the tenant's
-        default schema; it may run again when another transaction stood in the way. None, and nothing done, where a person
-        deleted the entity, unless `revive` asks for a new one.
+        default schema; it may run again when another transaction stood in the way. None, and nothing done, where a
+        person deleted the entity, unless `revive` asks for a new one.
         """
         place = _Place(connector_uid, slug, actor, action, revive)
         return self._retry(lambda connection: self._change(connection, place, decide))

@@ -1,4 +1,4 @@
-"""What was stored before a column was masked goes, in the transaction that masks it: the next pass brings it back masked.
+"""What was stored before a column was masked goes, in the transaction that masks it; the next pass brings it masked.
 
 Live and deleted rows lose the column's values; rejects, waiting children and cursors of the entity lose what they hold.
 """
