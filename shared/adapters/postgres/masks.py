@@ -8,7 +8,7 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from threading import Lock
+from threading import local
 from typing import Any
 
 from blake3 import blake3
@@ -30,12 +30,13 @@ class Masks:
 
     def __init__(self, database: Database, name: str, read: Callable[[str], str]) -> None:
         self._database, self._name, self._read = database, name, read
-        self._key: bytes | None = None
-        self._lock = Lock()
+        # A slice works in one thread from its claim to its commits: the key it began with is the key it ends with.
+        self._opened = local()
 
     def key(self) -> bytes | None:
-        """The key that the last slice of this process was opened with; None where none needed one."""
-        return self._key
+        """The key that this thread's slice was opened with; None where it needs none."""
+        key: bytes | None = getattr(self._opened, "key", None)
+        return key
 
     def opened(self, claim: Claim) -> Claim:
         """The claim, its cursors readable; first of all its generation's masks must be this key's.
@@ -44,8 +45,7 @@ class Masks:
         """
         if not masking.needs_key(claim.config):
             return claim
-        with self._lock:
-            self._key = key = self._fresh(claim.config)
+        self._opened.key = key = self._fresh(claim.config)
         self._settle(claim.config, masking.key_name(key))
         return replace(claim, cursor=_opened(claim.cursor, key), walked=_opened(claim.walked, key))
 
@@ -53,7 +53,7 @@ class Masks:
         """The cursor as it may be stored."""
         if not masking.needs_key(config):
             return cursor
-        key = self._key or self._fresh(config)
+        key = self.key() or self._fresh(config)
         return {_SEALED: _fernet(key).encrypt(json.dumps(cursor).encode()).decode()}
 
     def _fresh(self, config: RunConfig) -> bytes:
