@@ -244,20 +244,16 @@ def freeze(
     usable = [m for m in sorted(mappings, key=lambda m: m.position) if set(sources_of(m)) <= set(members)]
     keys = _key_mappings(entity, usable)
     rest = [m for m in usable if m not in keys]
-    version = entity.version
-    strategy: Strategy = (
-        "hash" if entity.delta_strategy == "rowversion" and version is None else entity.delta_strategy
-    )
     config = RunConfig(
         entity_uid=str(entity.uid),
         slug=entity.slug,
-        strategy=strategy,
+        strategy=_strategy(entity),
         dialect=entity.dialect,
         source_columns=_source_columns(entity, usable, connector),
         target_columns=(*(_target(m, True) for m in keys), *(_target(m, False) for m in rest)),
         target_schema=entity.target_schema,
         target_table=entity.target_table,
-        version=version,
+        version=entity.version,
         pagination=entity.pagination,
         ordered_by_rowversion=entity.ordered_by_rowversion,
         page_size=_page_size(entity, defaults),
@@ -269,6 +265,11 @@ def freeze(
         tenant=connector.tenant,
     )
     return masking.check(config)
+
+
+def _strategy(entity: Entity) -> Strategy:
+    versionless = entity.delta_strategy == "rowversion" and entity.version is None
+    return "hash" if versionless else entity.delta_strategy
 
 
 def _key_mappings(entity: Entity, usable: Sequence[FieldMapping]) -> list[FieldMapping]:
