@@ -17,6 +17,7 @@ from infra.local.sample_erp import Json, TableSpec, parse_columns
 from shared.adapters.postgres.target import PostgresTarget
 from shared.composition import new_uids
 from tests.integration.harness import MakeWorld, Row, World
+from tests.integration.test_background_loads import Nights
 
 COLUMNS = parse_columns("""
     code VARCHAR2(40) NOT NULL
@@ -163,6 +164,17 @@ def test_answers_and_interrupted_walks_hold_no_masked_value(make_world: MakeWorl
     assert len(world.rows("t", "code")) == 12
     for path in ("entities", "sync/history", "failed-records", "stats"):
         assert "canary" not in str(world.get(f"/api/v1/{path}"))
+
+
+def test_background_load_keeps_its_cursor_sealed_from_night_to_night(make_world: MakeWorld) -> None:
+    world = masked(make_world, "rowversion", 36)
+    load = Nights(world)
+    with_key(world)
+    load.night()
+    assert world.sql("SELECT 1 FROM bridge.background_sync_schedule WHERE cursor ? 'sealed'")
+    assert leaks(world) == []
+    assert [load.night()["status"] for _ in range(2)] == ["success"] * 2
+    assert len(world.rows("t", "code")) == 36
 
 
 def test_without_the_seal_a_cursor_would_tell_a_masked_key(make_world: MakeWorld) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from shared.adapters.postgres.catalogue import Catalogue
+from shared.adapters.postgres.schedules import Schedules
 from shared.api.app import create_app
 from tests.integration.test_api_postgres import CONNECTOR, RealWorld
 from tests.unit.api.fakes import OFFERED, FakeStore
@@ -22,6 +23,8 @@ class TwoTenants(RealWorld):
 
     def __init__(self, conninfo: str) -> None:
         super().__init__(conninfo)
+        self.services = replace(self.services, schedules=Schedules(self.database, self.services.runs))
+        self.app = create_app(self.services)
         self.mine = {"connector": self.connector, "entity": self.entity, "run": self.run}
         self.ask("PUT", f"/api/v1/tenants/{THEIRS}")
         self.source.described = (replace(OFFERED, slug="canary_planes"),)
@@ -34,11 +37,12 @@ class TwoTenants(RealWorld):
         self.post(f"/api/v1/sync/stop/{self.run}")
         self.run = self.post(f"/api/v1/entities/{self.entity}/sync")["run_uid"]
         self.record = self.reject()
+        self.load = self.post("/api/v1/schedules", json={"entity_uid": self.entity})["uid"]
         self.source.described = (OFFERED,)
 
     @property
     def theirs(self) -> list[str]:
-        return ["canary", *map(str, (self.connector, self.entity, self.run, self.record))]
+        return ["canary", *map(str, (self.connector, self.entity, self.run, self.record, self.load))]
 
     def routes(self) -> Iterator[tuple[str, str, list[str]]]:
         """Method, path and query parameters of every route there is."""
@@ -49,8 +53,8 @@ class TwoTenants(RealWorld):
 
     def own_of(self, path: str) -> Any:
         """What the other tenant has for the path's parameter."""
-        for part, value in {"connectors": self.connector, "entities": self.entity, "failed-records": self.record,
-                            "tenants": THEIRS}.items():  # fmt: skip
+        own = {"connectors": self.connector, "entities": self.entity, "failed-records": self.record}
+        for part, value in (own | {"schedules": self.load, "tenants": THEIRS}).items():
             if f"/{part}/" in path:
                 return value
         return self.run
@@ -58,6 +62,7 @@ class TwoTenants(RealWorld):
     def body(self, method: str, path: str) -> Any:
         bodies = {
             "/api/v1/connectors/{uid}": CONNECTOR,
+            "/api/v1/schedules/{uid}": {"entity_uid": str(self.entity)},
             "/api/v1/connectors/{uid}/notify": {"slugs": ["canary_planes"]},
             "/api/v1/entities/{uid}": {"connector_uid": str(self.connector), "slug": "canary_planes"},
             "/api/v1/tenants/{name}/regions": {"regions": []},
@@ -134,6 +139,7 @@ def test_bodies_that_name_a_strangers_things_answer_as_if_they_were_not_there(wo
             world.ask("POST", "/api/v1/sync/start", STRANGER, json={"entity_uids": [str(entity)]}),
             world.ask("POST", "/api/v1/sync/start", STRANGER, json={"connector_uid": str(connector)}),
             world.ask("POST", "/api/v1/entities", STRANGER, json=made | {"business_keys": ["id"]}),
+            world.ask("POST", "/api/v1/schedules", STRANGER, json={"entity_uid": str(entity)}),
         ]
         return [
             (a.status_code, a.text.replace(str(connector), "C").replace(str(entity), "E")) for a in answers

@@ -87,7 +87,8 @@ def _opened(cursor: Mapping[str, Any] | None, key: bytes) -> Mapping[str, Any] |
     if cursor is None or _SEALED not in cursor:
         return cursor
     opened: dict[str, Any] = json.loads(_fernet(key).decrypt(cursor[_SEALED].encode()))
-    return opened
+    # What stands beside the seal was put there later.
+    return opened | {name: value for name, value in cursor.items() if name != _SEALED}
 
 
 def _fernet(mask_key: bytes) -> Any:

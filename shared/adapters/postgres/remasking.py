@@ -34,7 +34,7 @@ def forget_unmasked(connection: Connection, schema: str, before: Catalogued, aft
     if others:
         _blank(connection, target, others)
     values = {"entity": after.entity.uid, "forgotten": _FORGOTTEN, "keys": bool(keys)}
-    for name in ("remask_rejects", "remask_cursors", "remask_missing"):
+    for name in ("remask_rejects", "remask_cursors", "remask_loads", "remask_missing"):
         connection.execute(query(name, schema), values)
     _forget_waiting(connection, schema, after)
 

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from shared.api import connectors, entities, figures, operations, records, runs
+from shared.api import connectors, entities, figures, operations, records, runs, schedules
 from shared.api.access import Require
 from shared.api.gate import ANONYMOUS
 from tests.unit.api.fakes import World
@@ -25,12 +25,14 @@ DUE = {
     "POST /api/v1/sync/stop/{run_uid}", "GET /api/v1/sync/history", "GET /api/v1/runs/{uid}",
     "GET /api/v1/failed-records", "GET /api/v1/failed-records/{uid}", "POST /api/v1/operations/migrate",
     "GET /api/v1/health", "GET /api/v1/health/db", "GET /api/v1/stats", "GET /metrics",
+    "GET /api/v1/schedules", "POST /api/v1/schedules", "PUT /api/v1/schedules/{uid}", "DELETE /api/v1/schedules/{uid}",
 }  # fmt: skip
 ROUTERS = (
     connectors.router,
     entities.router,
     runs.router,
     records.router,
+    schedules.router,
     operations.router,
     operations.tenants,
     figures.router,
@@ -56,7 +58,8 @@ def named(route: APIRoute) -> str:
 
 
 def path(route: APIRoute, world: World, uid: Any = None) -> str:
-    own = {"connectors": world.connector, "entities": world.entity, "failed-records": world.record}
+    own = {"connectors": world.connector, "entities": world.entity, "failed-records": world.record,
+           "schedules": world.schedule}  # fmt: skip
     known = next((v for k, v in own.items() if k in route.path), world.run)
     return route.path.format(uid=uid or known, run_uid=uid or known, name="default")
 
@@ -67,6 +70,7 @@ def body(route: APIRoute, world: World) -> Any:
     return {
         "/api/v1/connectors/{uid}": {"name": "erp", "base_url": "https://erp.example.com", "auth": auth},
         "/api/v1/entities/{uid}": {"connector_uid": str(world.connector), "slug": "planes"},
+        "/api/v1/schedules/{uid}": {"entity_uid": str(world.entity)},
         "/api/v1/connectors/{uid}/notify": {"slugs": ["planes"]},
         "/api/v1/tenants/{name}/regions": {"regions": []},
     }.get(route.path)
