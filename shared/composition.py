@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from shared.adapters.postgres.catalogue import Catalogue
     from shared.adapters.postgres.copy_format import Bytes
     from shared.adapters.postgres.database import Database
+    from shared.adapters.postgres.masks import Masks
     from shared.adapters.postgres.runs import Runs
     from shared.adapters.postgres.schedules import Schedules
     from shared.adapters.postgres.slices import Slices
@@ -105,7 +106,7 @@ class App:
 
     def close(self) -> None:
         """Give back every connection that was made."""
-        for part in ("connectors", "queue", "table_log", "database"):
+        for part in ("connectors", "queue", "_poison_queue", "table_log", "database"):
             if part in vars(self):
                 getattr(self, part).close()
 
@@ -146,6 +147,7 @@ class App:
             retry=retry,
             decide=self.guards.claim,
             now=self.clock.now,
+            seal=self.masks.sealed,
         )
 
     @cached_property
@@ -153,7 +155,7 @@ class App:
         """Connectors and entities."""
         from shared.adapters.postgres.catalogue import Catalogue
 
-        return Catalogue(self.database, new_uid)
+        return Catalogue(self.database, new_uid, reserved_secrets=[self.settings.mask_key_secret])
 
     @cached_property
     def runs(self) -> "Runs":
@@ -188,6 +190,9 @@ class App:
 
         return self.vault or EnvironmentSecrets(os.environ, [name.upper() for name in Settings.model_fields])
 
+    def _secret(self, name: str) -> str:
+        return self.secrets.get(name)
+
     @cached_property
     def vault(self) -> "SecretStore | None":
         """Key Vault, where one is set."""
@@ -199,10 +204,13 @@ class App:
     @cached_property
     def queue(self) -> "StorageQueue":
         """The queue of slices."""
+        return self._queue_named(self.settings.sync_queue_name)
+
+    def _queue_named(self, name: str) -> "StorageQueue":
         from shared.adapters.storage_queue import StorageQueue
 
         account, credential = self._storage(self.settings.storage_queue_uri)
-        return StorageQueue(account, self.settings.sync_queue_name, credential)
+        return StorageQueue(account, name, credential)
 
     @cached_property
     def table_log(self) -> "TableLog":
@@ -255,7 +263,9 @@ class App:
 
         s = self.settings
         return SliceRunner(
-            target=PostgresTarget(self.database, lease_s=LEASE_S, uuid7=new_uids),
+            target=PostgresTarget(self.database, lease_s=LEASE_S, uuid7=new_uids, seal=self.masks.sealed),
+            mask_key=self.masks.key,
+            open_claim=self.masks.opened,
             ledger=self.slices,
             guards=self.guards,
             clock=self.clock,
@@ -264,6 +274,13 @@ class App:
             split_rows=s.split_rows,
             tell=log,
         )
+
+    @cached_property
+    def masks(self) -> "Masks":
+        """The mask key, settled for each table."""
+        from shared.adapters.postgres.masks import Masks
+
+        return Masks(self.database, self.settings.mask_key_secret, self._secret)
 
     @cached_property
     def deliveries(self) -> "Deliveries":
@@ -324,6 +341,8 @@ class App:
                 connector_hosts=s.allowed_connector_hosts,
                 secrets=self.vault,
                 rate_limit_per_minute=s.rate_limit_per_minute,
+                queue_depths=self._queue_depths,
+                error_rate_warning_percent=s.error_rate_warning_percent,
                 cors_origins=tuple(o.strip() for o in s.cors_origins.split(",") if o.strip()),
                 metadata_schema=s.postgres_schema,
             )
@@ -332,6 +351,13 @@ class App:
     def _database_ok(self) -> None:
         with self.database.connection() as connection:
             connection.execute("SELECT 1")
+
+    def _queue_depths(self) -> dict[str, int | None]:
+        return {queue.name: queue.depth() for queue in (self.queue, self._poison_queue)}
+
+    @cached_property
+    def _poison_queue(self) -> "StorageQueue":
+        return self._queue_named(f"{self.settings.sync_queue_name}-poison")
 
     def _tokens(self) -> "TokenVerifier":
         from shared.adapters import tokens

@@ -95,7 +95,7 @@ def parse_origin(base_url: str, allowed_hosts: Sequence[str]) -> Origin:
             hint="Write https://host[:port][/path], without user, query or fragment.",
         )
     origin = Origin(parts.scheme, host, port, parts.path.rstrip("/"))
-    if allowed_hosts and not _is_listed(origin, allowed_hosts):
+    if not _is_listed(origin, allowed_hosts):
         raise ConfigurationError(
             f"The connector's host '{origin.netloc}' is not in CONNECTOR_HOSTS.",
             hint="Add it there if this service may call it.",

@@ -171,6 +171,38 @@ _ENTITY_ANSWERS = (
 )
 
 
+class TenantBody(Body):
+    """What belongs to a tenant; target_schemas left out stay as they are."""
+
+    target_schemas: Annotated[list[Name], Field(min_length=1, max_length=100)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_answers(cls, value: Any) -> Any:
+        return _without(value, ("name", "secret_prefix", "created_at"))
+
+
+class RegionBody(Body):
+    """A region and the workspace that serves it."""
+
+    region: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+    workspace_url: Annotated[
+        str, StringConstraints(max_length=300, pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?$")
+    ]
+
+
+class RegionsBody(Body):
+    """All regions of a tenant."""
+
+    regions: Annotated[list[RegionBody], Field(max_length=100)]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "RegionsBody":
+        if len({each.region for each in self.regions}) < len(self.regions):
+            raise ValueError("a region stands twice")
+        return self
+
+
 class ScheduleBody(Body):
     """A background load. What is left out of the window comes from the settings BACKGROUND_SYNC_...."""
 

@@ -14,7 +14,7 @@ from shared.adapters.postgres.catalogue import Discovered
 from shared.adapters.tokens import Caller
 from shared.api.access import Admin, Operator, Reader, Services
 from shared.api.bodies import ConnectorBody, DiscoverBody, NotifyBody
-from shared.api.paging import Cursor, Limit, Page, cut, uid_cursor
+from shared.api.paging import Cursor, Limit, Page, cut, pack_uid, uid_cursor
 from shared.api.ports import ApiServices
 from shared.errors import AppError, InvalidError
 from shared.sync.catalogue import Connector
@@ -99,7 +99,7 @@ def list_connectors(
     """The caller's connectors, in order of creation."""
     found = services.catalogue.connectors(caller.tenants, limit=limit + 1, after=uid_cursor(cursor))
     items, more = cut(found, limit)
-    return Page(items=[_out(c) for c in items], next_cursor=str(items[-1].uid) if more else None)
+    return Page(items=[_out(c) for c in items], next_cursor=pack_uid(items[-1].uid) if more else None)
 
 
 @router.get("/{uid}")

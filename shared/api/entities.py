@@ -15,7 +15,7 @@ from shared.adapters.tokens import Caller
 from shared.api.access import Admin, Operator, Reader, Services
 from shared.api.bodies import EntityBody, MappingBody, SyncBody
 from shared.api.connectors import unknown_slug
-from shared.api.paging import Cursor, Limit, Page, cut, uid_cursor
+from shared.api.paging import Cursor, Limit, Page, Status, cut, pack_uid, uid_cursor
 from shared.api.ports import ApiServices
 from shared.api.runs import StartedOut, check_active, run_page, start
 from shared.errors import ConflictError, InvalidError
@@ -103,7 +103,7 @@ def list_entities(
     caller: Reader,
     services: Services,
     connector_uid: UUID | None = None,
-    status: str | None = None,
+    status: Status = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[EntityOut]:
@@ -112,7 +112,7 @@ def list_entities(
         caller.tenants, connector_uid=connector_uid, status=status, limit=limit + 1, after=uid_cursor(cursor)
     )
     items, more = cut(found, limit)
-    last = str(items[-1].catalogued.entity.uid) if more else None
+    last = pack_uid(items[-1].catalogued.entity.uid) if more else None
     return Page(items=[_out(view) for view in items], next_cursor=last)
 
 
@@ -192,7 +192,7 @@ def list_entity_runs(
     uid: UUID,
     caller: Reader,
     services: Services,
-    status: str | None = None,
+    status: Status = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[RunView]:

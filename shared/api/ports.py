@@ -63,7 +63,9 @@ class Catalogue(Protocol):
     def tenants(
         self, tenants: Tenants, *, name: str | None = None, limit: int = 100, after: str | None = None
     ) -> Sequence[Mapping[str, Any]]: ...
-    def add_tenant(self, name: str, actor: str) -> None: ...
+    def put_tenant(self, name: str, actor: str, target_schemas: Sequence[str] | None = None) -> None: ...
+    def regions(self, tenant: str) -> Sequence[Mapping[str, Any]]: ...
+    def put_regions(self, tenant: str, regions: Mapping[str, str], actor: str) -> None: ...
     def connectors(
         self,
         tenants: Tenants,
@@ -117,7 +119,14 @@ class Overview(Protocol):
         limit: int = 100,
         after: tuple[datetime, UUID] | None = None,
     ) -> Sequence[Mapping[str, Any]]: ...
-    def stats(self, tenants: Tenants) -> Mapping[str, Any]: ...
+    def stats(
+        self,
+        tenants: Tenants,
+        *,
+        entity_uid: UUID | None = None,
+        connector_uid: UUID | None = None,
+        limit: int = 100,
+    ) -> Mapping[str, Any]: ...
 
 
 class Schedules(Protocol):
@@ -145,7 +154,8 @@ class ApiServices:
 
     `connector_hosts`: hosts that a connector may name, lower case. `migrate` names what it applied.
     `database_ok` raises where PostgreSQL cannot be reached. `send_outbox` sends what is admitted; its failing
-    is harmless, the next tick sends again. `now` is aware, UTC; `schedule_defaults` serve schedules that don't say.
+    is harmless, the next tick sends again. `queue_depths`: messages by queue, None where storage is silent.
+    `now` is aware, UTC; `schedule_defaults` serve schedules that don't say.
     """
 
     tokens: TokenVerifier
@@ -166,4 +176,6 @@ class ApiServices:
     secrets: SecretStore | None = None
     rate_limit_per_minute: int = 600
     cors_origins: tuple[str, ...] = ()
+    queue_depths: Callable[[], Mapping[str, int | None]] = dict
+    error_rate_warning_percent: float = 0.2
     metadata_schema: str = "bridge"

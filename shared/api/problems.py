@@ -3,7 +3,6 @@
 Never the values sent: they may be secrets.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
@@ -22,8 +21,8 @@ from shared.errors import (
     TargetRefusedError,
     TransientError,
 )
+from shared.telemetry import LOGGER
 
-_LOG = logging.getLogger(__name__)
 _RETRY_AFTER_S = 30.0
 _STATUS: tuple[tuple[type[AppError], int], ...] = (
     (TransientError, 503),
@@ -73,7 +72,7 @@ def of_error(error: AppError) -> Response:
     """The answer to one of our own errors."""
     status = error.status if isinstance(error, RequestError) else _status(error)
     if status >= 500:
-        _LOG.warning("request failed", extra={"code": error.code, "problem": error.message})
+        LOGGER.warning("request_failed", extra={"code": error.code, "problem": error.message})
     fields = error.problems if isinstance(error, InvalidError) else ()
     return problem(
         status, error.message, code=error.code, hint=error.hint, errors=fields, headers=_headers(error)
@@ -93,7 +92,7 @@ def of_validation(error: RequestValidationError) -> Response:
 
 def of_crash(error: Exception) -> Response:
     """The answer to a bug: its text stays in the log."""
-    _LOG.error("request crashed", exc_info=error)
+    LOGGER.error("request_crashed", exc_info=error)
     return problem(500, "an unexpected error; the log has it")
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from shared.api.access import Reader, Services
-from shared.api.paging import Cursor, Limit, Page, cut, moment_cursor, pack_moment
+from shared.api.paging import Cursor, Limit, Page, Status, cut, moment_cursor, pack_moment
 from shared.errors import NotFoundError
 
 router = APIRouter(prefix="/api/v1/failed-records", tags=["exceptions"])
@@ -41,7 +41,7 @@ def list_failed_records(
     services: Services,
     entity_uid: UUID | None = None,
     connector_uid: UUID | None = None,
-    status: str | None = None,
+    status: Status = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[FailedRecordOut]:

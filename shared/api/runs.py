@@ -10,7 +10,7 @@ from shared.adapters.postgres.views import RunError, RunView
 from shared.adapters.tokens import Caller
 from shared.api.access import Operator, Reader, Services
 from shared.api.bodies import StartBody, SyncBody
-from shared.api.paging import Cursor, Limit, Page
+from shared.api.paging import Cursor, Limit, Page, Status
 from shared.api.ports import ApiServices, Purpose
 from shared.errors import AppError, ConflictError, NotFoundError, RequestError
 
@@ -76,7 +76,7 @@ def sync_history(
     services: Services,
     entity_uid: UUID | None = None,
     connector_uid: UUID | None = None,
-    status: str | None = None,
+    status: Status = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[RunView]:

@@ -12,7 +12,7 @@ from shared.adapters.postgres.views import RunError
 from shared.adapters.tokens import Caller
 from shared.api.access import Operator, Reader, Services
 from shared.api.bodies import ScheduleBody
-from shared.api.paging import Cursor, Limit, Page, cut, uid_cursor
+from shared.api.paging import Cursor, Limit, Page, cut, pack_uid, uid_cursor
 from shared.api.ports import ApiServices
 from shared.errors import InvalidError, NotFoundError
 from shared.sync.nights import expected_finish, progress, refusal
@@ -66,7 +66,7 @@ def list_schedules(
         after=uid_cursor(cursor),
     )
     items, more = cut(found, limit)
-    last = str(items[-1].uid) if more else None
+    last = pack_uid(items[-1].uid) if more else None
     return Page(items=[_out(view, services) for view in items], next_cursor=last)
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 from uuid import UUID
 
 from shared.errors import SchemaDriftError
-from shared.sync import types
+from shared.sync import masking, types
 from shared.sync.description import ApiColumn, Pagination
 from shared.sync.model import (
     ColumnType,
@@ -28,11 +28,17 @@ from shared.sync.rules import RulesError, parse_rules
 
 Dialect = Literal["oracle", "sqlserver", "postgres", "ansi"]
 DAY_S = 86_400
+FIRST_TENANT = (
+    "default"  # there before tenants were told apart: schemas and secrets that are nobody's are its own
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """A source system as registered. `secret_name` names a secret; the value is never here."""
+    """A source system as registered. `secret_name` names a secret; the value is never here.
+
+    `target_schemas` are its tenant's: where entities may have their targets, the default first.
+    """
 
     uid: UUID
     tenant: str
@@ -46,6 +52,7 @@ class Connector:
     is_active: bool = True
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    target_schemas: tuple[str, ...] = ("public",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,26 +197,23 @@ def freeze(
 ) -> RunConfig:
     """A run's configuration, complete and final. Key columns come first, in key order.
 
-    Raises SchemaDriftError where the source no longer offers a key column or anything to map.
+    Raises SchemaDriftError where the source no longer offers a key column or anything to map, ConfigurationError where
+    a masked column would be stored past its mask.
     """
     members = {column.member: column for column in entity.columns}
     usable = [m for m in sorted(mappings, key=lambda m: m.position) if set(sources_of(m)) <= set(members)]
     keys = _key_mappings(entity, usable)
     rest = [m for m in usable if m not in keys]
-    version = entity.version
-    strategy: Strategy = (
-        "hash" if entity.delta_strategy == "rowversion" and version is None else entity.delta_strategy
-    )
-    return RunConfig(
+    config = RunConfig(
         entity_uid=str(entity.uid),
         slug=entity.slug,
-        strategy=strategy,
+        strategy=_strategy(entity),
         dialect=entity.dialect,
         source_columns=_source_columns(entity, usable, connector),
         target_columns=(*(_target(m, True) for m in keys), *(_target(m, False) for m in rest)),
         target_schema=entity.target_schema,
         target_table=entity.target_table,
-        version=version,
+        version=entity.version,
         pagination=entity.pagination,
         ordered_by_rowversion=entity.ordered_by_rowversion,
         page_size=_page_size(entity, defaults),
@@ -218,7 +222,14 @@ def freeze(
         delete_after_missing=entity.delete_after_missing,
         parameters=dict(entity.parameters),
         generation=generation,
+        tenant=connector.tenant,
     )
+    return masking.check(config)
+
+
+def _strategy(entity: Entity) -> Strategy:
+    versionless = entity.delta_strategy == "rowversion" and entity.version is None
+    return "hash" if versionless else entity.delta_strategy
 
 
 def _key_mappings(entity: Entity, usable: Sequence[FieldMapping]) -> list[FieldMapping]:

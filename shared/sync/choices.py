@@ -8,6 +8,7 @@ from shared.errors import InvalidError
 from shared.sync import names, types
 from shared.sync.catalogue import (
     DAY_S,
+    FIRST_TENANT,
     Catalogued,
     Change,
     Connector,
@@ -68,6 +69,11 @@ def create(
 
     Raises ConfigurationError for a table that cannot be synced, InvalidError naming each wrong field.
     """
+    own_schemas = (None, *connector.target_schemas)
+    if connector.tenant != FIRST_TENANT and choice.target_schema not in own_schemas:
+        own = ", ".join(connector.target_schemas) or "none yet"
+        detail = f"{choice.target_schema!r} is not a schema of tenant {connector.tenant}, which has {own}"
+        _raise(described.slug, [("target_schema", detail)])
     wanted = replace(
         described,
         columns=choice.columns or described.columns,
@@ -206,7 +212,7 @@ def mapping_problems(catalogued: Catalogued) -> list[tuple[str, str]]:
         for key in entity.business_keys
         if key not in renamed
     ]
-    return problems + _rule_conflicts(mappings)
+    return problems + _rule_conflicts(mappings) + _mask_conflicts(catalogued)
 
 
 def _mapping_problems(mapping: FieldMapping, members: set[str], entity: Entity) -> list[tuple[str, str]]:
@@ -260,6 +266,30 @@ def _rule_conflicts(mappings: Sequence[FieldMapping]) -> list[tuple[str, str]]:
                     (f"field_mappings[{i}].rules", f"differ from another mapping of {mapping.source!r}")
                 )
     return problems
+
+
+def _mask_conflicts(catalogued: Catalogued) -> list[tuple[str, str]]:
+    """Whatever reads a masked column must mask it, or its values are stored all the same."""
+    mappings, version = catalogued.mappings, catalogued.entity.version
+    hidden = {source for m in mappings if m.rules.mask != "none" for source in sources_of(m)}
+    problems = []
+    for i, mapping in enumerate(mappings):
+        open_ = sorted(hidden & set(sources_of(mapping)))
+        if mapping.rules.mask == "none" and open_:
+            problems.append(
+                (f"field_mappings[{i}].rules.mask", f"another mapping masks {open_[0]!r}; mask it here too")
+            )
+        if mapping.rules.mask == "hash" and not _holds_a_hash(mapping.type):
+            problems.append(
+                (f"field_mappings[{i}].type", "is too narrow for mask hash; text of 64 characters holds it")
+            )
+    if version is not None and version.column in hidden:
+        problems.append(("field_mappings", f"the row version {version.column!r} cannot be masked"))
+    return problems
+
+
+def _holds_a_hash(kind: ColumnType) -> bool:
+    return kind.kind is Kind.TEXT and (kind.length is None or kind.length >= 64)
 
 
 def _type_problems(base: Catalogued, result: Catalogued) -> list[tuple[str, str]]:

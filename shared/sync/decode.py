@@ -25,6 +25,7 @@ from shared.sync.cells import (
 )
 from shared.sync.decode_columns import read_columns
 from shared.sync.decode_rows import BAD_TEXT, Fault, read_rows
+from shared.sync.masking import hidden_sources, scrubbed
 from shared.sync.model import REJECT_SCHEMA, ROW, VERSION, Batch, RunConfig, no_rejects
 from shared.sync.page_json import parse_envelope, protocol_error
 from shared.sync.parsed_rows import DATA, KEYS, SECTIONS, TOP, VERSION_MEMBER, ParsedRows
@@ -145,7 +146,7 @@ def _page(
     flaws = _flaws(rows, built, config)
     frame = _frame(rows, {name: held.series for name, held in built.items()}, config)
     out = sorted(flaws.codes)
-    rejects = [*_row_rejects(rows, flaws), *(_reject(fault.code, None, fault.raw) for fault in faults)]
+    rejects = _rejects(rows, flaws, faults, config)
     mismatched = [row for row in out if flaws.codes[row][0] == KEY_MISMATCH]
     known = {column.name for column in config.source_columns} | {
         config.version.column if config.version else None
@@ -260,8 +261,15 @@ def _seen_also(
     return concat_pages([frame[picked], theirs[picked]]).drop(ROW)
 
 
-def _row_rejects(rows: ParsedRows, flaws: _Flaws) -> list[tuple[object, ...]]:
-    return [_reject(code, name, rows.raw(row)) for row, (code, name) in sorted(flaws.codes.items())]
+def _rejects(
+    rows: ParsedRows, flaws: _Flaws, faults: Sequence[Fault], config: RunConfig
+) -> list[tuple[object, ...]]:
+    """Rejects with the bytes that came; where a column is masked, with what of them may be kept."""
+    found = [(code, name, rows.raw(row)) for row, (code, name) in sorted(flaws.codes.items())]
+    found += [(fault.code, None, fault.raw) for fault in faults]  # type: ignore[misc]  # a fault names no column
+    if found and hidden_sources(config):
+        found = [(code, name, scrubbed(raw, config)) for code, name, raw in found]
+    return [_reject(code, name, raw) for code, name, raw in found]
 
 
 def _reject(code: str, name: str | None, raw: bytes) -> tuple[object, ...]:

@@ -73,7 +73,7 @@ def first_seen(
         description=described.description,
         delta_strategy=strategy,
         business_keys=keys,
-        target_schema="public",
+        target_schema=default_schema(connector),
         target_table=names.table_name(described.slug, taken_tables),
         dialect=_dialect(described),
         version=version,
@@ -85,6 +85,16 @@ def first_seen(
         warnings=(*warnings, *skipped),
     )
     return Change(Catalogued(entity, mappings), added=mappings)
+
+
+def default_schema(connector: Connector) -> str:
+    """Where a new entity's target goes unless a person says otherwise; raises ConfigurationError if nowhere."""
+    if not connector.target_schemas:
+        raise ConfigurationError(
+            f"tenant {connector.tenant}: has no target schema",
+            hint=f"an admin of all tenants gives it some: PUT /api/v1/tenants/{connector.tenant}",
+        )
+    return connector.target_schemas[0]
 
 
 def _refresh(described: ApiDescription, connector: Connector, existing: Catalogued) -> Change:

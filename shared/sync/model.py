@@ -137,6 +137,7 @@ class RunConfig:
     parameters: Mapping[str, str] = field(default_factory=dict)
     hash_version: int = 1
     generation: int = 0
+    tenant: str = "default"  # masks of different tenants never meet
 
     @property
     def key_positions(self) -> tuple[int, ...]:

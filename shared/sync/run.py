@@ -55,6 +55,7 @@ class SliceRunner:
     split_rows: int
     tell: Told
     mask_key: Callable[[], bytes | None] = lambda: None
+    open_claim: Callable[[Claim], Claim] = lambda claim: claim
     chunk_rows: int = CHUNK_ROWS
     delete_batch: int = DELETE_BATCH
 
@@ -69,6 +70,7 @@ class SliceRunner:
     def _attempt(self, claim: Claim, source: Callable[[], Source]) -> Outcome:
         """The work, and what its errors lead to; the decision itself may find that the claim no longer stands."""
         try:
+            claim = self.open_claim(claim)
             if claim.kind == "publish":
                 return self._publish(claim)
             if claim.kind == "conclude":

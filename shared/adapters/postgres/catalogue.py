@@ -17,7 +17,9 @@ import msgspec
 from psycopg import errors as pg
 from psycopg.types.json import Jsonb
 
+from shared.adapters.postgres import tenancy
 from shared.adapters.postgres.database import Connection, Database, translate
+from shared.adapters.postgres.remasking import forget_unmasked
 from shared.adapters.postgres.tables import prepare_target
 from shared.errors import AppError, ConflictError, NotFoundError, TargetUnavailableError
 from shared.sql import query
@@ -69,8 +71,11 @@ class Catalogue:
         *,
         pause: Callable[[float], None] = time.sleep,
         lock_timeout_ms: int = _LOCK_TIMEOUT_MS,
+        reserved_secrets: Sequence[str] = (),
     ) -> None:
+        """`reserved_secrets`: names that no connector may use, being the service's own."""
         self._database, self._new_uid = database, new_uid
+        self._reserved_secrets = tuple(name.lower() for name in reserved_secrets)
         self._schema = database.schema
         self._retry = _Retry(database, pause, lock_timeout_ms)
 
@@ -79,16 +84,37 @@ class Catalogue:
     def tenants(
         self, tenants: Tenants, *, name: str | None = None, limit: int = 100, after: str | None = None
     ) -> list[Mapping[str, Any]]:
-        """Tenants with `name` and `created_at`, by name."""
+        """Tenants with `name`, `created_at` and `target_schemas`, by name."""
         values = {"tenants": _list(tenants), "name": name, "after": after, "limit": limit}
         with self._database.connection() as connection:
             return list(connection.execute(query("catalogue_tenants", self._schema), values))
 
-    def add_tenant(self, name: str, actor: str) -> None:
-        """Make sure the tenant exists."""
+    def put_tenant(self, name: str, actor: str, target_schemas: Sequence[str] | None = None) -> None:
+        """Make sure the tenant exists, with these target schemas; a new one gets the schema of its own name.
+
+        Raises ConflictError for a schema that is another tenant's, or still in use.
+        """
         with self._database.connection() as connection:
-            if connection.execute(query("catalogue_tenant_insert", self._schema), {"name": name}).rowcount:
-                self._audit(connection, actor, "tenant.create", name)
+            is_new = connection.execute(
+                query("catalogue_tenant_insert", self._schema), {"name": name}
+            ).rowcount
+            if is_new and target_schemas is None:
+                target_schemas = (tenancy.own_schema(name),)
+            if target_schemas is not None:
+                tenancy.set_schemas(connection, self._schema, name, target_schemas)
+                details = {"target_schemas": ", ".join(target_schemas)}
+                self._audit(connection, actor, "tenant.create" if is_new else "tenant.change", name, details)
+
+    def regions(self, tenant: str) -> list[Mapping[str, Any]]:
+        """The tenant's regions: `region` and `workspace_url`, by region."""
+        with self._database.connection() as connection:
+            return tenancy.regions(connection, self._schema, tenant)
+
+    def put_regions(self, tenant: str, regions: Mapping[str, str], actor: str) -> None:
+        """Replace the tenant's regions: workspace URLs by region."""
+        with self._database.connection() as connection:
+            tenancy.set_regions(connection, self._schema, tenant, regions)
+            self._audit(connection, actor, "tenant.regions", tenant, regions)
 
     # Connectors
 
@@ -202,9 +228,9 @@ class Catalogue:
     ) -> Catalogued | None:
         """Store what `decide` makes of the slug's entity, with its target, in one transaction.
 
-        `decide` gets what is stored (None for a slug without entity) and the target names taken in public; it
-        may run again when another transaction stood in the way. None, and nothing done, where a person
-        deleted the entity, unless `revive` asks for a new one.
+        `decide` gets what is stored (None for a slug without entity) and the target names taken in the tenant's
+        default schema; it may run again when another transaction stood in the way. None, and nothing done, where a
+        person deleted the entity, unless `revive` asks for a new one.
         """
         place = _Place(connector_uid, slug, actor, action, revive)
         return self._retry(lambda connection: self._change(connection, place, decide))
@@ -226,7 +252,7 @@ class Catalogue:
                 return None
             row = None
         before = None if row is None else self._catalogued(connection, row)
-        change = decide(before, self._taken(connection))
+        change = decide(before, self._taken(connection, place.connector_uid))
         self._store(connection, before, change, place)
         return change.after
 
@@ -237,6 +263,9 @@ class Catalogue:
         if before is not None and before == after:
             prepare_target(connection, self._schema, after)  # heals a target that somebody dropped
             return
+        if before is None:
+            schema = after.entity.target_schema
+            tenancy.require_schema(connection, self._schema, place.connector_uid, schema)
         name = "catalogue_entity_insert" if before is None else "catalogue_entity_update"
         connection.execute(query(name, self._schema), _entity_values(after.entity))
         self._store_mappings(connection, after)
@@ -247,6 +276,8 @@ class Catalogue:
         elif change.added and before is not None:
             connection.execute(query("catalogue_reread", self._schema), {"entity": after.entity.uid})
         prepare_target(connection, self._schema, after)
+        if before is not None:
+            forget_unmasked(connection, self._schema, before, after)
         self._audit(connection, place.actor, place.action, str(after.entity.uid), {"slug": place.slug})
 
     def _store_mappings(self, connection: Connection, catalogued: Catalogued) -> None:
@@ -267,8 +298,9 @@ class Catalogue:
         error = {"code": "reconfigured", "message": reason, "hint": "the next tick starts a new run"}
         connection.execute(query("runs_cancel", self._schema), {"runs": runs, "error": Jsonb(error)})
 
-    def _taken(self, connection: Connection) -> list[str]:
-        rows = connection.execute(query("catalogue_taken_tables", self._schema), {"target_schema": "public"})
+    def _taken(self, connection: Connection, connector_uid: UUID) -> list[str]:
+        values = {"connector_uid": connector_uid}
+        rows = connection.execute(query("catalogue_taken_tables", self._schema), values)
         return [row["name"] for row in rows]
 
     def _catalogued(self, connection: Connection, row: Mapping[str, Any]) -> Catalogued:
@@ -283,6 +315,9 @@ class Catalogue:
     def _write_connector(self, name: str, connector: Connector, actor: str, action: str) -> Connector:
         try:
             with self._database.bare_connection() as connection:
+                if secret := connector.secret_name:
+                    own = self._reserved_secrets
+                    tenancy.claim_secret(connection, self._schema, connector.tenant, secret, own)
                 row = connection.execute(query(name, self._schema), _connector_values(connector)).fetchone()
                 self._audit(connection, actor, action, str(connector.uid), {"name": connector.name})
         except pg.UniqueViolation:
@@ -412,7 +447,8 @@ _ENTITY_FIELDS = tuple(f.name for f in fields(Entity))
 
 
 def _connector(row: Mapping[str, Any]) -> Connector:
-    return Connector(**{name: row[name] for name in _CONNECTOR_FIELDS})
+    plain = {name: row[name] for name in _CONNECTOR_FIELDS}
+    return Connector(**plain | {"target_schemas": tuple(row["target_schemas"])})
 
 
 def _connector_values(connector: Connector) -> dict[str, object]:

@@ -193,7 +193,7 @@ def _read_cursor(cursor: str | None) -> tuple[datetime | None, UUID | None]:
     if cursor is None:
         return None, None
     try:
-        at, uid = base64.urlsafe_b64decode(cursor.encode()).decode().split("|")
+        at, uid = base64.b64decode(cursor, altchars=b"-_", validate=True).decode().split("|")
         return datetime.fromisoformat(at), UUID(uid)
     except ValueError:
         raise InvalidError("cursor: not one of ours", [("cursor", "take it from next_cursor")]) from None

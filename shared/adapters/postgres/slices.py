@@ -16,6 +16,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres.database import Connection, Database
+from shared.adapters.postgres.masks import Seal, as_it_is
 from shared.adapters.postgres.statements import Statements
 from shared.errors import AppError, FencedError
 from shared.failpoints import hit
@@ -73,8 +74,10 @@ class Slices:
         retry: Retry,
         decide: Callable[..., Decision] = decide_claim,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        seal: Seal = as_it_is,
     ) -> None:
         self._database, self._schema, self._decide, self._now = database, database.schema, decide, now
+        self._seal = seal
         self._lease_s, self._default_limit, self._retry = lease_s, default_limit, retry
 
     def claim(self, run_uid: UUID, slice_: int, message_id: str, dequeue_count: int) -> ClaimAnswer:
@@ -197,11 +200,12 @@ class Slices:
         with self._database.connection() as connection:
             held = self._hold(connection, claim)
             for number, cursor in enumerate(cursors):
-                part = {"run": claim.run_uid, "slice": claim.slice + number, "cursor": Jsonb(dict(cursor))}
+                sealed = Jsonb(dict(self._seal(cursor, claim.config)))
+                part = {"run": claim.run_uid, "slice": claim.slice + number, "cursor": sealed}
                 if number:
                     made = {"connector": held["connector_uid"], "kind": "walk", "admitted": False}
                     connection.execute(query("slice_insert", self._schema), part | made)
-                connection.execute(query("slice_range", self._schema), part)
+                connection.execute(query("slice_cursor", self._schema), part)
             self._fill_slots(connection, held)
         hit("continuation.after")
 

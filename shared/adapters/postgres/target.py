@@ -20,6 +20,7 @@ from shared.adapters.postgres import copy_format
 from shared.adapters.postgres.copy_format import Bytes, Field
 from shared.adapters.postgres.database import RETRYABLE, Connection, Database, translate
 from shared.adapters.postgres.indexes import build, defer
+from shared.adapters.postgres.masks import Seal, as_it_is
 from shared.adapters.postgres.removal import (
     PostgresDeletion,
     PostgresPublication,
@@ -65,9 +66,11 @@ _BRIDGE_FRAME = {KEY: KEY_HASH, DATA: ROW_HASH, ROWVERSION: VERSION, REFERENCE_T
 class PostgresTarget:
     """`sync.ports.Target` over one database. `lease_s` must not be below the function timeout."""
 
-    def __init__(self, database: Database, *, lease_s: int, uuid7: Callable[[int], Bytes]) -> None:
+    def __init__(
+        self, database: Database, *, lease_s: int, uuid7: Callable[[int], Bytes], seal: Seal = as_it_is
+    ) -> None:
         self._database, self._lease_s = database, lease_s
-        self._uuid7 = uuid7
+        self._uuid7, self._seal = uuid7, seal
 
     @contextmanager
     def chunk(self, claim: Claim) -> Iterator["PostgresChunk"]:
@@ -76,7 +79,7 @@ class PostgresTarget:
         try:
             with self._database.bare_connection() as connection:
                 connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                yield PostgresChunk(connection, claim, statements, self._lease_s, self._uuid7)
+                yield PostgresChunk(connection, claim, statements, self._lease_s, self._uuid7, self._seal)
         except pg.UndefinedTable:
             raise ConfigurationError(
                 f"{claim.config.slug}: its target table {statements.target.as_string()} does not exist",
@@ -187,6 +190,7 @@ class PostgresChunk:
     statements: Statements
     lease_s: int
     uuid7: Callable[[int], Bytes]
+    seal: Seal
 
     def known(self, rows: pl.DataFrame) -> pl.DataFrame:
         """What the target stores instead of the rows, looked up in the source's order through the key's index."""
@@ -315,10 +319,11 @@ class PostgresChunk:
 
     def close(self, chunk: Chunk, counters: Counters) -> None:
         """Cursor, counters and lease, in the slice's own row."""
+        cursor = Jsonb(self.seal(chunk.cursor, self.claim.config))
         self.connection.execute(query("chunk_close", self.statements.schema), slice_update(self.claim, counters) | {
-            "cursor": Jsonb(chunk.cursor), "chunks": 1, "lease_s": self.lease_s})  # fmt: skip
+            "cursor": cursor, "chunks": 1, "lease_s": self.lease_s})  # fmt: skip
         if self.claim.night is not None:
-            advance(self.connection, self.claim, self.claim.night, chunk, self.statements.schema)
+            advance(self.connection, self.claim, self.claim.night, chunk, self.statements.schema, cursor)
 
 
 def _plan_by_index(connection: Connection, others: Literal["on", "off"]) -> None:

@@ -67,15 +67,23 @@ class FakeCatalogue:
     tenant_names: set[str] = field(default_factory=lambda: {"default", "north"})
     stored: dict[UUID, Connector] = field(default_factory=dict)
     views: dict[UUID, EntityView] = field(default_factory=dict)
+    region_urls: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def tenants(
         self, tenants: Tenants, *, name: str | None = None, limit: int = 100, after: str | None = None
     ) -> list[Mapping[str, Any]]:
         seen = sorted(t for t in self.tenant_names if (tenants is None or t in tenants) and name in (None, t))
-        return [{"name": t, "created_at": AT} for t in seen if after is None or t > after][:limit]
+        schemas = {"target_schemas": ["public"]}
+        return [{"name": t, "created_at": AT} | schemas for t in seen if after is None or t > after][:limit]
 
-    def add_tenant(self, name: str, actor: str) -> None:
+    def put_tenant(self, name: str, actor: str, target_schemas: Sequence[str] | None = None) -> None:
         self.tenant_names.add(name)
+
+    def regions(self, tenant: str) -> list[Mapping[str, Any]]:
+        return [{"region": r, "workspace_url": u} for r, u in self.region_urls.get(tenant, {}).items()]
+
+    def put_regions(self, tenant: str, regions: Mapping[str, str], actor: str) -> None:
+        self.region_urls[tenant] = dict(regions)
 
     def connectors(
         self,
@@ -223,10 +231,17 @@ class FakeOverview:
         mine = {v.catalogued.entity.uid for v in self.catalogue.entities(tenants)}
         return [r for r in self.records if r["entity_uid"] in mine and uid in (None, r["uid"])][:limit]
 
-    def stats(self, tenants: Tenants) -> Mapping[str, Any]:
-        seen = len(self.catalogue.entities(tenants))
-        runs = {"success": 3, "failed": 1}
-        return {"entities": seen, "fresh": 0, "stale": seen, "runs": runs, "rows": {}, "open_rejects": 0}
+    def stats(self, tenants: Tenants, *, limit: int = 100, **_: Any) -> Mapping[str, Any]:
+        views = self.catalogue.entities(tenants)
+        counts = {"fetched": 1000, "rejected": 3}
+        by_entity = [
+            {"entity_uid": v.catalogued.entity.uid, "slug": v.catalogued.entity.slug, "connector": "erp"}
+            | counts
+            for v in views
+        ]
+        empty = {"fresh": 0, "open_rejects": 0, "waiting_children": 0, "orphans": 0, "slices": {"queued": 2}}
+        now = {"entities": len(views), "stale": len(views), "runs": {"success": 3, "failed": 1}}
+        return empty | now | {"rows": counts if views else {}, "by_entity": by_entity[:limit]}
 
 
 @dataclass

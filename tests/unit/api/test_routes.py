@@ -323,8 +323,36 @@ def test_limit_is_each_callers_own() -> None:
     )
 
 
-def test_stats_give_an_error_rate() -> None:
-    assert World().ask("GET", "/api/v1/stats").json()["error_rate"] == 0.25
+def test_stats_give_rates_of_rows_and_runs_and_warn_above_the_setting() -> None:
+    figures = World().ask("GET", "/api/v1/stats").json()
+    assert (figures["error_rate"], figures["failed_runs_rate"]) == (0.003, 0.25)
+    assert (figures["warnings"], figures["entity_errors"][0]["warning"]) == (1, True)
+    assert World(error_rate_warning_percent=0.3).ask("GET", "/api/v1/stats").json()["warnings"] == 0
+
+
+def test_queue_depths_are_for_who_sees_all_tenants() -> None:
+    world = World(queue_depths=lambda: {"sync-jobs": 4, "sync-jobs-poison": None})
+    assert world.ask("GET", "/api/v1/stats").json()["queues"] == {"sync-jobs": 4, "sync-jobs-poison": None}
+    assert world.ask("GET", "/api/v1/stats", "reader,tenant:default").json()["queues"] == {}
+
+
+def test_metrics_are_the_same_facts_for_prometheus() -> None:
+    answer = World(queue_depths=lambda: {"sync-jobs": 4, "other": None}).ask("GET", "/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    lines = answer.text.splitlines()
+    for line in ("tributary_entities 1", 'tributary_runs_24h{status="failed"} 1', "tributary_error_ratio 0.003",
+                 'tributary_queue_messages{queue="sync-jobs"} 4', 'tributary_slices{state="queued"} 2'):  # fmt: skip
+        assert line in lines
+    assert not [line for line in lines if not line.startswith(("# ", "tributary_"))]
+
+
+def test_names_of_tables_cannot_forge_a_metric() -> None:
+    world = World()
+    world.source.described = (replace(OFFERED, slug='x"} 1\nforged 1 \\'),)
+    world.ask("POST", f"/api/v1/connectors/{world.connector}/discover")
+    lines = world.ask("GET", "/metrics").text.splitlines()
+    assert not [line for line in lines if line.startswith("forged")]
+    assert [line for line in lines if 'x\\"} 1' in line]
 
 
 def test_tenants_are_made_only_by_who_may_see_them() -> None:
