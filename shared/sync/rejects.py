@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from shared.sync.contract import STRANGER
 from shared.sync.model import (
     KEY_HASH,
     REFERENCE,
@@ -62,6 +63,7 @@ def blank_beside_key(raw: pl.DataFrame, config: RunConfig) -> pl.DataFrame:
     """Raw rows with every column but those of the business key set to null."""
     used = {name for column in config.target_columns if column.is_key for name in column.expression.args}
     beside = [f"c{i}" for i, column in enumerate(config.source_columns) if column.name not in used]
+    beside += [STRANGER] if STRANGER in raw.columns else []
     return raw.with_columns(pl.lit(None, pl.String).alias(name) for name in beside)
 
 

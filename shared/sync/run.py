@@ -33,6 +33,7 @@ from shared.sync.guards import Guards
 from shared.sync.load import load
 from shared.sync.model import KEY_HASH, VERSION
 from shared.sync.ports import Chunk, Claim, Clock, Counters, Ending, Ledger, Target
+from shared.sync.rehash import rehash
 from shared.sync.rowversion import Progress, encode_one, remembered
 from shared.sync.stages import Stages
 
@@ -92,6 +93,8 @@ class SliceRunner:
     def _attempt(self, claim: Claim, source: Callable[[], Source]) -> Outcome:
         """The work, and what its errors lead to; the decision itself may find that the claim no longer stands."""
         try:
+            if claim.purpose == "rehash":
+                return rehash(self, claim)
             if claim.kind == "publish":
                 return self._publish(claim)
             return self._walk(claim, source(), self.clock.monotonic())
@@ -194,8 +197,9 @@ class SliceRunner:
             watermark=fetch.watermark(walk, claim.watermark) if proven else claim.watermark,
             bound=walk.bound,
             probe=_left_behind(claim, progressed),
-            # A sweep asked without a lower bound: its pair would tell the next delta nothing.
-            proven=proven and claim.purpose != "sweep",
+            # These asked without a lower bound: their pair would tell the next delta nothing.
+            proven=proven and claim.purpose not in ("sweep", "backfill"),
+            filled=whole and claim.purpose != "sweep",
             swept=whole and (claim.first_load or claim.pass_uid is not None),
             changed=progressed.changed or {},
             ignored=progressed.ignored,
@@ -247,6 +251,7 @@ class SliceRunner:
                 probe=before.get("probe"),
                 proven=proven,
                 swept=proven,
+                filled=proven,
                 changed=before.get("changed") or {},
                 ignored=tuple(before.get("ignored") or ()),
             ),

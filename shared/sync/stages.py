@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from shared.sync import coerce, dates, identity, mapping, numbers, rejects, text
+from shared.sync import coerce, contract, dates, identity, mapping, numbers, rejects, text
 from shared.sync.decode import DecodedPage, concat_pages, join_pages
 from shared.sync.delta import Settled, settle
 from shared.sync.model import (
@@ -47,6 +47,7 @@ class Stages:
     def __init__(self, config: RunConfig, mask_key: bytes | None = None) -> None:
         self._config, self._mask_key = config, mask_key
         self._order: tuple[Callable[[Batch, RunConfig], Batch], ...] = (
+            contract.apply,
             coerce.apply,
             text.apply,
             numbers.apply,

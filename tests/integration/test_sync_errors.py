@@ -121,7 +121,7 @@ def test_narrowed_type_is_refused_with_a_warning_and_the_table_stays(make_world:
     mappings = [
         m | ({"type": "varchar(1)"} if m["target"] == "note" else {}) for m in entity["field_mappings"]
     ]
-    answer = world.ask("PUT", f"/api/v1/entities/{entity['uid']}", entity | {"field_mappings": mappings})
+    answer = world.agreed("PUT", f"/api/v1/entities/{entity['uid']}", entity | {"field_mappings": mappings})
     assert (answer.status_code, "without loss" in answer.text) == (422, True), answer.text
     assert (world.sync_now("t")["status"], equal(world)) == ("success", True)
 

@@ -55,6 +55,11 @@ class Agenda:
                 self._slices.admit_connector(connection, row["uid"])
         return len(again)
 
+    def rehash_due(self) -> list[UUID]:
+        """Entities whose rows wait for their hashes, with no run at it."""
+        with self._database.connection() as connection:
+            return [row["entity_uid"] for row in connection.execute(query("rehash_due", self._schema))]
+
     def sweep_work_tables(self) -> int:
         """Drop staging tables and seen-key partitions of runs that ended without dropping them."""
         with self._database.connection() as connection:

@@ -42,7 +42,7 @@ class Runs:
         self,
         entity_uid: UUID,
         *,
-        purpose: Literal["delta", "sweep", "refresh"],
+        purpose: Literal["delta", "sweep", "refresh", "backfill", "rehash"],
         trigger: Literal["timer", "manual", "window", "retry"],
         requested_by: str,
         allow_deletes: int | None = None,
@@ -72,6 +72,11 @@ class Runs:
         state = connection.execute(query("run_state", self._schema), names).fetchone()
         if entity is None or state is None:
             raise NotFoundError(f"entity {entity_uid}: not found")
+        if state["rehash"] is not None and purpose != "rehash":
+            raise ConflictError(
+                f"entity {entity_uid}: its stored rows are being hashed anew ({state['rehash']})",
+                hint="wait for that run; GET /api/v1/entities/{uid}/runs shows how far it is",
+            )
         generation = state["generation"]
         if purpose == "refresh":
             generation = self._open_generation(connection, entity_uid, asked["requested_by"])

@@ -104,6 +104,8 @@ class Slices:
             empty = _is_empty(connection, statements)
         connection.execute(query("run_started", self._schema), names | {"empty": empty})
         writes_seen = config.strategy == "full" or (config.strategy == "hash" and not empty)
+        # These never delete, whatever they meet or miss.
+        writes_seen = writes_seen and row["purpose"] not in ("backfill", "rehash")
         if row["pass_began"] is None and writes_seen:
             row = row | {"pass_began": self._begin_pass(connection, statements, config)}
         if row["pass_began"] is None and config.strategy == "hash":
@@ -215,6 +217,7 @@ class Slices:
             "probe": None if ending.probe is None else Jsonb(dict(ending.probe)),
             "proven": ending.proven,
             "swept": ending.swept,
+            "filled": ending.filled,
             "unproven_snapshots": ending.unproven_snapshots,
             "changed": Jsonb(dict(ending.changed)),
             "ignored": Jsonb(list(ending.ignored)),

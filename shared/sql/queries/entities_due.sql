@@ -7,11 +7,14 @@ SELECT e.uid AS entity_uid, e.connector_uid, e.slug, e.delta_strategy AS strateg
             THEN t.probe END AS last_probe,
        e.delta_strategy = 'rowversion' AND t.last_sync_at IS NOT NULL
            AND coalesce(t.last_sweep_at + make_interval(secs => e.key_sweep_interval_seconds) <= clock_timestamp(), true)
-           AS sweep_due
+           AS sweep_due,
+       -- Other strategies read every row with each run anyway.
+       e.delta_strategy = 'rowversion' AND t.last_sync_at IS NOT NULL AND t.backfill IS NOT NULL AS backfill_due
 FROM {schema}.entities e
 JOIN {schema}.connectors c ON c.uid = e.connector_uid
 JOIN {schema}.erp_sync_state t ON t.entity_uid = e.uid
 WHERE e.sync_enabled AND NOT e.is_deleted AND c.is_active AND t.due_at <= clock_timestamp()
+  AND t.rehash IS NULL
   AND NOT EXISTS (SELECT 1 FROM {schema}.sync_runs r
                   WHERE r.entity_uid = e.uid AND r.lane = 'delta' AND r.status IN ('queued', 'running'))
 ORDER BY t.last_probed_at NULLS FIRST, e.uid

@@ -4,12 +4,15 @@
 UPDATE {schema}.erp_sync_state t SET
     watermark = greatest(%(watermark)s::text COLLATE "C", t.watermark COLLATE "C"),
     probe = CASE WHEN began.outdated THEN NULL WHEN %(proven)s THEN %(probe)s ELSE t.probe END,
-    last_run_uid = %(run)s, last_sync_at = now(), last_sync_status = %(status)s,
+    last_run_uid = %(run)s,
+    last_sync_at = CASE WHEN began.purpose = 'rehash' THEN t.last_sync_at ELSE now() END,
+    last_sync_status = CASE WHEN began.purpose = 'rehash' THEN t.last_sync_status ELSE %(status)s END,
+    backfill = CASE WHEN %(filled)s AND NOT began.outdated THEN NULL ELSE t.backfill END,
     last_sweep_at = CASE WHEN %(swept)s AND NOT began.outdated THEN now() ELSE t.last_sweep_at END,
     unproven_snapshots = %(unproven_snapshots)s,
     deletes_barred = t.deletes_barred AND NOT %(swept)s
 FROM (
-    SELECT r.entity_uid, e.updated_at > r.created_at AS outdated
+    SELECT r.entity_uid, r.purpose, e.updated_at > r.created_at AS outdated
     FROM {schema}.sync_runs r JOIN {schema}.entities e ON e.uid = r.entity_uid WHERE r.uid = %(run)s
 ) began
 WHERE t.entity_uid = began.entity_uid
