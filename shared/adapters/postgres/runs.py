@@ -101,6 +101,8 @@ class Runs:
             "admitted": False,
         }
         connection.execute(query("slice_insert", self._schema), first)
+        if purpose == "backfill":
+            connection.execute(query("backfill_resume", self._schema), {"run": run["uid"]})
         if asked["allow_deletes"] is not None:
             self._audit(connection, asked["requested_by"], "allow_deletes", str(run["uid"]), asked)
         limit = {"connector": entity["connector_uid"], "limit": entity["limit_of_connector"]}
