@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 from uuid import UUID
@@ -31,6 +31,12 @@ class Agenda(Protocol):
     def sweep_work_tables(self) -> int:
         """Drop work tables of ended runs."""
 
+    def describe_due(self) -> Mapping[UUID, Sequence[str]]:
+        """Slugs by connector whose runs met another shape than the catalogue knows."""
+
+    def described(self, connector_uid: UUID, slugs: Sequence[str]) -> None:
+        """They were described anew."""
+
     def rehash_due(self) -> Sequence[UUID]:
         """Entities whose rows must be hashed anew before anything else may run."""
 
@@ -58,6 +64,7 @@ class Tick:
     detector: Callable[[], Detector]
     send_outbox: Callable[[], int]
     tell: Told
+    describe: Callable[[UUID, Sequence[str]], None] = lambda _connector, _slugs: None
 
     def run(self) -> Counter[str]:
         """Probe what is due and create the runs; how many entities ended how."""
@@ -66,6 +73,7 @@ class Tick:
         for entity_uid in self.agenda.rehash_due():
             self._create(entity_uid, str(entity_uid), "rehash")
         self._send()
+        self._describe()
         outcomes: Counter[str] = Counter()
         looked_at: list[UUID] = []
 
@@ -88,6 +96,16 @@ class Tick:
         self._send()
         self.tell("tick", **outcomes)
         return outcomes
+
+    def _describe(self) -> None:
+        """Have drifted tables described anew; a connector that cannot answer is asked at the next tick."""
+        for connector_uid, slugs in self.agenda.describe_due().items():
+            try:
+                self.describe(connector_uid, slugs)
+            except AppError as error:
+                self.tell("describe_failed", level=logging.WARNING, code=error.code)
+            else:
+                self.agenda.described(connector_uid, slugs)
 
     def _record(self, detected: Detected) -> AppError | None:
         """Create the runs that the probe asks for; what went wrong, where something did."""

@@ -345,3 +345,37 @@ def test_rules_that_the_source_changes_wait_for_a_person_once_rows_are_loaded(ma
     world.discover()
     assert world.state("t")["generation"] == before
     assert "asks for other rules" in warnings(world)
+
+
+def test_shape_that_a_run_met_is_asked_about_and_healed_by_the_next_tick(make_world: MakeWorld) -> None:
+    world = loaded(make_world)
+    add(world, "extra", 7)
+    world.erp.update("t", {"id": 1}, {"note": "later"})
+    world.sync()
+    assert "extra" not in types_of(world)
+    world.sync()
+    assert set(filled(world, "extra").values()) == {7}
+    world.erp.drop_column("t", "note")
+    world.erp.update("t", {"id": 1}, {"extra": 8})
+    assert [run["status"] for run in world.sync()] == ["failed"]
+    assert (world.sync()[0]["status"], filled(world, "extra")[1], filled(world, "note")[2]) == (
+        "success",
+        8,
+        "note 2",
+    )
+
+
+def test_column_that_the_connector_never_describes_is_asked_about_once(make_world: MakeWorld) -> None:
+    world = loaded(make_world, "hash")
+    store = world.erp.store
+    add(world, "ghost", 7)
+    spec = store.spec("t")
+    with store.transaction():
+        store._save_spec(replace(spec, columns=spec.columns[:-1]))
+    asked = []
+    for key in range(1, 4):
+        world.erp.update("t", {"id": key}, {"note": "later"})
+        before = len(world.erp.requests)
+        world.sync()
+        asked.append(sum(r.path == "/api/v1/apis" for r in list(world.erp.requests)[before:]))
+    assert asked == [0, 1, 0]

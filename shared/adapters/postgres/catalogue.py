@@ -4,6 +4,7 @@ One transaction holds an entity's row, its mappings, the DDL of its target and w
 flight: either all of it happened or nothing. Lists are in uid order, which is the order of creation.
 """
 
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ from shared.sync.consent import Consent, acts_of, plan_of
 from shared.sync.discovery import discover
 from shared.sync.model import ColumnType, Expression, Rules, VersionSpec
 from shared.sync.types import rewires
+from shared.telemetry import log
 
 # A long reader must not make our ALTER queue everybody else behind it: give up quickly, try again.
 _LOCK_TIMEOUT_MS = 3000
@@ -278,6 +280,9 @@ class Catalogue:
         rekeyed = prepare_target(connection, self._schema, after, change.narrowed)
         if before is not None:
             self._follow(connection, before, change, rekeyed=rekeyed)
+        elif is_filled(connection, target(after)):
+            # Rows that a deleted entity left: nobody knows by which rules, or how far, they were hashed.
+            self._want_rehash(connection, after.entity.uid, "adopt")
         self._audit(connection, place.actor, place.action, str(after.entity.uid), {"slug": place.slug})
 
     def _follow(self, connection: Connection, before: Catalogued, change: Change, *, rekeyed: bool) -> None:
@@ -416,12 +421,13 @@ class DiscoveryService:
         return [self._discover_one(connector, one, actor) for one in described]
 
     def _discover_one(self, connector: Connector, described: ApiDescription, actor: str) -> Discovered:
-        created = False
+        created, known = False, frozenset[str]()
         stored = self._catalogue.stored_bytes(connector.uid, described.slug)
 
         def decide(existing: Catalogued | None, taken: Sequence[str]) -> Change:
-            nonlocal created
+            nonlocal created, known
             created = existing is None
+            known = frozenset(existing.entity.warnings) if existing else frozenset()
             return discover(
                 described, connector, existing, uid=self._new_uid(), taken_tables=taken, stored_bytes=stored
             )
@@ -437,6 +443,9 @@ class DiscoveryService:
         if after is None:
             note = "a person deleted this entity; POST /api/v1/entities with its slug brings it back"
             return Discovered(described.slug, "skipped", warnings=(note,))
+        for warning in after.entity.warnings:
+            if warning not in known:
+                log("drift", level=logging.WARNING, entity=described.slug, warning=warning)
         status = "created" if created else "refreshed"
         return Discovered(described.slug, status, after.entity.uid, after.entity.warnings)
 
