@@ -72,7 +72,8 @@ def survey(connection: Connection, schema: str, catalogued: Catalogued) -> Adopt
     problems += [*_demands(found), *_key_problems(connection, found)]
     if problems:
         raise TargetRefusedError(
-            f"{found.shown}: cannot be adopted as it stands: {'; '.join(problems)}; nothing was changed",
+            f"{found.shown}: was not made by Tributary and cannot be adopted as it stands: {'; '.join(problems)};"
+            " nothing was changed",
             hint="mend what is listed, or give the entity another target_table",
         )
     fitted = replace(catalogued, mappings=mappings)
