@@ -162,6 +162,17 @@ class PostgresRehash:
         )
 
 
+def plan_by_key(connection: Connection) -> None:
+    """Have this transaction walk and join through the key's index.
+
+    An adopted table may never have been analysed, and any other plan reads all of it once more for each batch.
+    """
+    connection.execute(
+        "SELECT set_config(name, 'off', true) FROM unnest(ARRAY['enable_seqscan', 'enable_bitmapscan',"
+        " 'enable_hashjoin', 'enable_mergejoin', 'jit']) AS name"
+    )
+
+
 def spelling(column: TargetColumn) -> sql.Composed:
     """How a stored value is asked for: as text that reads back exactly, whatever the session's settings."""
     name = sql.SQL("t.{}").format(sql.Identifier(column.name))

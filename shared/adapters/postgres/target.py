@@ -19,7 +19,7 @@ from psycopg.types.json import Jsonb
 from shared.adapters.postgres.copy_format import Bytes, Field
 from shared.adapters.postgres.database import RETRYABLE, Connection, Database, translate
 from shared.adapters.postgres.indexes import build, defer
-from shared.adapters.postgres.rehashing import PostgresRehash
+from shared.adapters.postgres.rehashing import PostgresRehash, plan_by_key
 from shared.adapters.postgres.removal import (
     PostgresDeletion,
     PostgresPublication,
@@ -126,6 +126,7 @@ class PostgresTarget:
         """One batch of rows that get their hashes anew."""
         statements = Statements(claim.config, self._database.schema, claim.run_uid)
         with self._database.connection() as connection:
+            plan_by_key(connection)
             yield PostgresRehash(connection, claim, statements, self._lease_s, self._uuid7)
 
     def refused_rows(self, claim: Claim, rows: pl.DataFrame) -> pl.DataFrame:
