@@ -244,6 +244,8 @@ class App:
 
     def tick(self) -> "Tick":
         """One tick of detection."""
+        from shared.adapters.postgres.catalogue import DiscoveryService
+        from shared.adapters.rediscovery import Rediscovery
         from shared.sync.detect import Detector
         from shared.sync.tick import Tick
         from shared.telemetry import log
@@ -252,7 +254,9 @@ class App:
             concurrency = self.settings.detect_concurrency
             return Detector(self.connectors, self.clock, concurrency=concurrency, budget_s=DETECTION_BUDGET_S)
 
-        return Tick(self.agenda, self.runs, detector, self.send_outbox, log)
+        discovery = DiscoveryService(self.catalogue, new_uid)
+        describe = Rediscovery(self.catalogue, discovery, self.connectors.open)
+        return Tick(self.agenda, self.runs, detector, self.send_outbox, log, describe)
 
     @cached_property
     def runner(self) -> "SliceRunner":

@@ -140,7 +140,7 @@ class EntityBody(Body):
     parents: Annotated[list[Any], _later([])] = Field(default_factory=list)
     parameters: Parameters | None = None
     engine: Annotated[Literal["functions"], _later("functions")] = "functions"
-    contract: Annotated[Literal["evolve"], _later("evolve")] = "evolve"
+    contract: Literal["evolve", "freeze", "reject"] | None = None
     reject_threshold_percent: Annotated[None, _later(None)] = None
     history: Annotated[Literal[False], _later(False)] = False
     verify_interval_seconds: Annotated[None, _later(None)] = None

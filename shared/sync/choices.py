@@ -20,7 +20,7 @@ from shared.sync.catalogue import (
 )
 from shared.sync.description import ApiColumn, ApiDescription
 from shared.sync.discovery import default_delete_after_missing, first_seen, needs_reset, storable, warned
-from shared.sync.model import ColumnType, Expression, Kind, Strategy
+from shared.sync.model import ColumnType, Contract, Expression, Kind, Strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class EntityChoice:
     delete_guard_percent: float | None = None
     delete_after_missing: int | None = None
     key_sweep_interval_seconds: int | None = None
+    contract: Contract | None = None
 
 
 # Fields that only a person sets, with what they go back to when a PUT leaves them out.
@@ -53,6 +54,7 @@ _PLAIN: Mapping[str, object] = {
     "page_size": None,
     "delete_guard_percent": 10.0,
     "key_sweep_interval_seconds": DAY_S,
+    "contract": "evolve",
 }
 _DISCOVERED = ("api_name", "delta_strategy", "business_keys", "delete_after_missing")
 
@@ -111,10 +113,19 @@ def amend(existing: Catalogued, choice: EntityChoice) -> Change:
     change = Change(
         after,
         added=tuple(m for m in after.mappings if m.target not in old),
-        widened=tuple(m for m in after.mappings if m.target in old and m.type != old[m.target].type),
+        widened=tuple(m for m in after.mappings if m.target in old and _grows(old[m.target], m)),
+        narrowed=tuple(m for m in after.mappings if m.target in old and _shrinks(old[m.target], m)),
         rekeyed=key_targets(existing) != key_targets(after),
     )
-    return replace(change, reset=needs_reset(existing, replace(change, added=())))
+    return replace(change, reset=needs_reset(existing, change) or bool(change.narrowed))
+
+
+def _grows(old: FieldMapping, new: FieldMapping) -> bool:
+    return old.type != new.type and types.widens(old.type, new.type)
+
+
+def _shrinks(old: FieldMapping, new: FieldMapping) -> bool:
+    return old.type != new.type and not types.widens(old.type, new.type)
 
 
 def _unflagged(columns: Iterable[ApiColumn]) -> list[ApiColumn]:
@@ -297,8 +308,13 @@ def _type_problems(base: Catalogued, result: Catalogued) -> list[tuple[str, str]
     return [
         (f"field_mappings[{i}].type", f"{_lossy(old[m.target], m.type)}; use another target")
         for i, m in enumerate(result.mappings)
-        if m.target in old and m.type != old[m.target] and not types.widens(old[m.target], m.type)
+        if m.target in old and m.type != old[m.target] and not _related(old[m.target], m.type)
     ]
+
+
+def _related(old: ColumnType, new: ColumnType) -> bool:
+    """Whether one type holds the other: wider at once, narrower where every stored value fits."""
+    return types.widens(old, new) or types.widens(new, old)
 
 
 def _lossy(old: ColumnType, new: ColumnType) -> str:

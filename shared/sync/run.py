@@ -25,6 +25,7 @@ from shared.sync.fetch import Source, Walk
 from shared.sync.guards import Guards
 from shared.sync.load import load
 from shared.sync.ports import Claim, Clock, Counters, Ending, Ledger, Night, Target
+from shared.sync.rehash import rehash
 from shared.sync.rowversion import remembered
 from shared.sync.stages import Stages
 
@@ -70,12 +71,7 @@ class SliceRunner:
     def _attempt(self, claim: Claim, source: Callable[[], Source]) -> Outcome:
         """The work, and what its errors lead to; the decision itself may find that the claim no longer stands."""
         try:
-            claim = self.open_claim(claim)
-            if claim.kind == "publish":
-                return self._publish(claim)
-            if claim.kind == "conclude":
-                return self._conclude(claim, _walked(claim), self.clock.monotonic())
-            return self._walk(claim, source(), self.clock.monotonic())
+            return self._work(self.open_claim(claim), source, self.clock.monotonic())
         except FencedError:
             raise
         except PermanentError as error:
@@ -89,6 +85,17 @@ class SliceRunner:
                 code="defect",
             )
             return self._later(claim, broken, None)
+
+    def _work(self, claim: Claim, source: Callable[[], Source], started: float) -> Outcome:
+        if claim.purpose == "rehash":
+            return rehash(self, claim)
+        match claim.kind:
+            case "publish":
+                return self._publish(claim)
+            case "conclude":
+                return self._conclude(claim, _walked(claim), started)
+            case "walk":
+                return self._walk(claim, source(), started)
 
     def _later(self, claim: Claim, error: AppError, wish_s: float | None) -> Outcome:
         """Queue the slice again while its attempts last, else fail the run."""
@@ -232,8 +239,9 @@ class SliceRunner:
             watermark=fetch.watermark(walk, claim.watermark) if proven else claim.watermark,
             bound=walk.bound,
             probe=_left_behind(claim, progressed),
-            # A sweep asked without a lower bound: its pair would tell the next delta nothing.
-            proven=proven and claim.purpose != "sweep",
+            # These asked without a lower bound: their pair would tell the next delta nothing.
+            proven=proven and claim.purpose not in ("sweep", "backfill"),
+            filled=whole and claim.purpose != "sweep",
             swept=whole and (claim.first_load or claim.pass_uid is not None),
             changed=progressed.changed or {},
             ignored=progressed.ignored,
@@ -298,6 +306,7 @@ class SliceRunner:
                 probe=before.probe,
                 proven=proven,
                 swept=proven,
+                filled=proven,
                 changed=before.changed or {},
                 ignored=before.ignored,
             ),

@@ -111,7 +111,8 @@ class Slices:
         if empty is None:
             empty = _is_empty(connection, statements)
         connection.execute(query("run_started", self._schema), names | {"empty": empty})
-        deletes = row["purpose"] != "window"  # a load of many nights never knows what is absent now
+        # These never know what is absent now: they don't delete, whatever they meet or miss.
+        deletes = row["purpose"] not in ("window", "backfill", "rehash")
         writes_seen = config.strategy == "full" or (config.strategy == "hash" and not empty and deletes)
         if row["pass_began"] is None and writes_seen:
             row = row | {"pass_began": self._begin_pass(connection, statements, config)}
@@ -266,6 +267,7 @@ class Slices:
             "probe": None if ending.probe is None else Jsonb(dict(ending.probe)),
             "proven": ending.proven,
             "swept": ending.swept,
+            "filled": ending.filled,
             "unproven_snapshots": ending.unproven_snapshots,
             "changed": Jsonb(dict(ending.changed)),
             "ignored": Jsonb(list(ending.ignored)),

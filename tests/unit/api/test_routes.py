@@ -175,7 +175,7 @@ def test_entity_read_can_be_put_back_unchanged() -> None:
     [
         ({"destination_uid": "6f2e3a58-9d3f-4f9f-8f15-0f1d7e9f6f00"}, "destination_uid"),
         ({"engine": "databricks"}, "engine"),
-        ({"contract": "freeze"}, "contract"),
+        ({"contract": "melt"}, "contract"),
         ({"history": True}, "history"),
         ({"adaptive": True}, "adaptive"),
         ({"parents": [{"slug": "planes"}]}, "parents"),
