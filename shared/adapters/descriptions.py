@@ -63,6 +63,7 @@ def _described(api: fetch.ApiDescription) -> ApiDescription:
         page_size_max=api.page_size_max,
         dialect=api.dialect,
         ordered_by_rowversion=api.ordered_by_rowversion,
+        notes=api.notes,
     )
 
 

@@ -77,13 +77,19 @@ class ConnectorBody(Body):
     """A connector as a person registers it."""
 
     name: Name
-    kind: Annotated[Literal["http"], _later("http")] = "http"
+    kind: Literal["http", "postgres"] = "http"
     base_url: Annotated[str, StringConstraints(min_length=1, max_length=2000)]
     auth: AuthBody
     tenant: TenantName = "default"
     time_zone: Annotated[str, AfterValidator(_time_zone)] | None = None
     max_concurrent_syncs: Annotated[int, Field(ge=1, le=1000)] | None = None
     is_active: bool = True
+
+    @model_validator(mode="after")
+    def _signed_in(self) -> "ConnectorBody":
+        if self.kind == "postgres" and self.auth.type != "token":
+            raise ValueError("kind postgres takes auth.type token, its secret JSON with user and password")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -173,6 +179,7 @@ _ENTITY_ANSWERS = (
     "last_sync_at",
     "last_sync_status",
     "last_rowversion",
+    "bound",
     "warnings",
     "created_at",
     "updated_at",

@@ -86,6 +86,7 @@ class ApiDescription:
     dialect: str = "oracle"
     ordered_by_rowversion: bool = False
     sample_versions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

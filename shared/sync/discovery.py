@@ -24,6 +24,7 @@ from shared.sync.catalogue import (
     sources_of,
     stored_type,
 )
+from shared.sync.declared import declared_version
 from shared.sync.model import Strategy, VersionSpec
 
 _DIALECTS = ("oracle", "sqlserver", "postgres", "ansi")
@@ -110,8 +111,16 @@ def _refresh(described: ApiDescription, connector: Connector, existing: Catalogu
         warnings=(*warnings, *notes, *_key_warnings(described, entity)),
         **changes,  # type: ignore[arg-type]  # each value has its field's type, by the table above
     )
+    after = _declared(after)
     change = Change(Catalogued(after, merged), added=added, widened=widened)
     return replace(change, reset=needs_reset(existing, change))
+
+
+def _declared(entity: Entity) -> Entity:
+    """The entity with the version that a person declared, which a fresh description does not know of."""
+    version, problems = declared_version(entity)
+    notes = tuple(f"{entity.slug}: {name} {detail}" for name, detail in problems)
+    return replace(entity, version=version or entity.version, warnings=(*entity.warnings, *notes))
 
 
 def _merge(
@@ -187,7 +196,7 @@ def storable(described: ApiDescription) -> tuple[ApiDescription, list[str]]:
             f"slug {described.slug!a}: cannot be stored", hint="rename it at the connector"
         )
     kept: dict[str, DescribedColumn] = {}
-    notes = []
+    notes = list(described.notes)
     for column in described.columns:
         if column.member in kept:
             notes.append(f"{described.slug}.{column.member}: described twice; the first description counts")

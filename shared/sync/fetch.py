@@ -48,7 +48,7 @@ class ApiParent:
 
 @dataclass(frozen=True, slots=True)
 class ApiDescription:
-    """One table as the connector describes it; None where it says nothing."""
+    """One table as the connector describes it; None where it says nothing. `notes` are for the entity's warnings."""
 
     slug: str
     name: str
@@ -62,6 +62,7 @@ class ApiDescription:
     page_size_max: int | None = None
     dialect: str = "oracle"
     ordered_by_rowversion: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
