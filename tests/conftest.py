@@ -6,7 +6,7 @@ import pytest
 
 from shared.settings import Settings
 
-pytest_plugins = ["tests.fixtures_stack", "tests.fixtures_erp"]
+pytest_plugins = ["tests.fixtures_stack", "tests.fixtures_erp", "tests.fixtures_pg_source"]
 
 
 @pytest.fixture(autouse=True)

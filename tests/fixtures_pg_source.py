@@ -96,3 +96,10 @@ def open_pg_source(pg_source: PgSource) -> Iterator[OpenPgSource]:
     yield make
     for source in opened:
         source.close()
+
+
+@pytest.fixture
+def durable_pg_source(durable_postgres_server: PostgresServer) -> Iterator[PgSource]:
+    """A source on a young server of its own, whose transaction ids stand low."""
+    for conninfo in fresh_database(durable_postgres_server):
+        yield PgSource(conninfo)

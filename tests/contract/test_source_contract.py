@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tests.fixtures_pg_source import OpenPgSource, PgSource
 
 __all__ = ("sources_are_closed",)  # autouse: importing it puts it to work
-pytest_plugins = ("tests.fixtures_erp", "tests.fixtures_pg_source")
+pytest_plugins = ("tests.fixtures_erp",)
 ORDERS = TableSpec(
     slug="orders",
     keys=("id",),
