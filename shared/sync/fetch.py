@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import msgspec
+import numpy as np
 import polars as pl
 import xxhash
 
@@ -105,18 +106,15 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PageFacts:
-    """What one page adds to a walk.
+    """What one page adds to a walk, but for its keys, which only the stages can form (see with_keys).
 
-    `received` counts all its rows; `keys` and `key_sum` only rows at or below the bound (all rows where there
-    is none). Versions are encoded: the page's least, the greatest at or below the bound and the one before
-    it.
+    `received` counts all its rows. Versions are encoded: the page's least, the greatest at or below the bound
+    and the one before it.
     """
 
     envelope: Envelope
     received: int
     digest: int
-    keys: int
-    key_sum: int
     least: str | None = None
     greatest: str | None = None
     second: str | None = None
@@ -219,49 +217,43 @@ def fix_bound(walk: Walk, envelope: Envelope, spec: VersionSpec | None) -> Walk:
     return replace(walk, bound=safe)
 
 
-def page_facts(page: DecodedPage, versions: pl.Series, key_hashes: pl.Series, bound: str | None) -> PageFacts:
-    """The facts of a decoded page; `versions` encoded and `key_hashes` stand in the same order, one a row.
-
-    Rows without a version count as above no bound. Rejected rows belong in both series where their key is
-    known.
-    """
-    counted = (
-        (versions <= bound).fill_null(True)
-        if bound is not None
-        else pl.repeat(True, len(versions), eager=True)
-    )
-    hashes = key_hashes.filter(counted).drop_nulls()
-    known = versions.filter(counted).drop_nulls()
-    greatest = known.max()
-    second = known.filter(known < greatest).max() if greatest is not None else None
-    whole = versions.drop_nulls()
-    least = whole.min()
+def page_facts(page: DecodedPage, versions: pl.Series, bound: str | None) -> PageFacts:
+    """The facts of a decoded page; `versions` encoded, one a row."""
+    known = versions
+    greatest = versions.max()
+    if bound is not None and isinstance(greatest, str) and greatest > bound:
+        known = versions.filter((versions <= bound).fill_null(False))
+        greatest = known.max()
+    second = known.filter(known < greatest).max() if isinstance(greatest, str) else None
+    least = versions.min()
     return PageFacts(
         envelope=page.envelope,
         received=page.received,
         digest=page.digest,
-        keys=len(hashes),
-        key_sum=sum_keys(hashes),
         least=least if isinstance(least, str) else None,
         greatest=greatest if isinstance(greatest, str) else None,
         second=second if isinstance(second, str) else None,
-        in_order=whole.is_sorted(),
+        in_order=versions.drop_nulls().is_sorted(),
     )
 
 
 def sum_keys(key_hashes: pl.Series) -> int:
     """The sum of 16-byte hashes modulo 2^128: equal for equal sets of keys, whatever their order or pages."""
-    halves = [
-        key_hashes.bin.slice(start, 8).bin.reinterpret(dtype=pl.UInt64, endianness="big") for start in (0, 8)
-    ]
+    if not len(key_hashes):
+        return 0
     # Sums of 32-bit parts cannot overflow 64 bits below four thousand million rows.
-    parts = [(half // 2**32, half % 2**32) for half in halves]
-    high, low = ((int(upper.sum()) << 32) + int(lower.sum()) for upper, lower in parts)
-    return ((high << 64) + low) % 2**128
+    quarters = key_hashes.bin.reinterpret(dtype=pl.Array(pl.UInt32, 4), endianness="big").to_numpy()
+    total = 0
+    for column in quarters.sum(axis=0, dtype=np.uint64).tolist():
+        total = (total << 32) + column
+    return int(total) % 2**128
 
 
 def with_keys(walk: Walk, key_hashes: pl.Series, versions: pl.Series) -> Walk:
-    """The walk with keys that were formed after its pages were counted; of those, what stands above no bound."""
+    """The walk with the keys of pages it has passed: those at or below its bound, or without a version.
+
+    Rejected rows belong in both series where their key is known.
+    """
     counted = key_hashes
     if walk.bound is not None:
         counted = key_hashes.filter((versions <= walk.bound).fill_null(True))
@@ -379,8 +371,6 @@ def _count(walk: Walk, facts: PageFacts) -> Walk:
         page=walk.page + 1,
         pages=walk.pages + 1,
         rows=walk.rows + facts.received,
-        keys=walk.keys + facts.keys,
-        key_sum=format((int(walk.key_sum, 16) + facts.key_sum) % 2**128, "x"),
         first_total=total if walk.pages == 0 else walk.first_total,
         last_total=total if total is not None else walk.last_total,
         greatest=greatest[0] if greatest else None,

@@ -1,19 +1,13 @@
 """One slice of one run, from its claim to its end or its continuation.
 
-In: a Claim. Out: committed chunks, then an Ending, or the cursor for whoever comes next. Fetching and the value
-stages run one chunk ahead of the commits in a thread of their own, so that the source and PostgreSQL work at once;
-memory holds two chunks, whatever the table's size.
+In: a Claim. Out: committed chunks, then an Ending, or the cursor for whoever comes next.
 """
 
-from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any, Literal, Protocol
 
 import msgspec
-import polars as pl
 
 from shared.errors import (
     AppError,
@@ -21,42 +15,23 @@ from shared.errors import (
     DeleteGuardError,
     FencedError,
     PermanentError,
-    SchemaDriftError,
     TransientError,
     UnprovenError,
 )
 from shared.failpoints import hit
 from shared.sync import fetch
-from shared.sync.decode import DecodedPage, Envelope, decode_page
-from shared.sync.fetch import PageRequest, Source, Walk
+from shared.sync.feed import CHUNK_ROWS, Feed, Progressed, Reading
+from shared.sync.fetch import Source, Walk
 from shared.sync.guards import Guards
 from shared.sync.load import load
-from shared.sync.model import KEY_HASH, VERSION
-from shared.sync.ports import Chunk, Claim, Clock, Counters, Ending, Ledger, Target
-from shared.sync.rowversion import Progress, encode_one, remembered
+from shared.sync.ports import Claim, Clock, Counters, Ending, Ledger, Target
+from shared.sync.rowversion import remembered
 from shared.sync.stages import Stages
 
-CHUNK_ROWS = 50_000
-CHUNK_BYTES = 64 * 1024 * 1024
 DELETE_BATCH = 50_000
 UNPROVEN_BEFORE_PUBLISHING = 3
 
 Outcome = Literal["ended", "continued", "backed_off", "fenced"]
-
-
-@dataclass(frozen=True, slots=True)
-class Progressed:
-    """What a slice remembers between deliveries: its walk, the probe taken before it, and what rules changed."""
-
-    walk: Walk
-    probe: Mapping[str, Any] | None = None
-    changed: Mapping[str, int] | None = None
-    ignored: tuple[str, ...] = ()
-
-    def to_cursor(self) -> dict[str, Any]:
-        """As JSON-ready values."""
-        cursor: dict[str, Any] = msgspec.to_builtins(self)
-        return cursor
 
 
 class Told(Protocol):
@@ -122,8 +97,7 @@ class SliceRunner:
             self.target.build_indexes(claim)
         progressed = self._progressed(claim, source)
         if not progressed.walk.ended:
-            feeder = _Feeder(self, claim, source, progressed, started + self.budget_s)
-            with closing(ahead(feeder.chunks())) as chunks, feeder:
+            with Feed(self._reading(claim, source, started), progressed) as chunks:
                 for number, chunk in enumerate(chunks, claim.chunk):
                     counters = load(chunk, replace(claim, chunk=number), self.target, self.guards)
                     self._tell_chunk(claim, number, counters)
@@ -133,6 +107,11 @@ class SliceRunner:
                         self.ledger.continue_later(claim)
                         return "continued"
         return self._conclude(claim, progressed, started)
+
+    def _reading(self, claim: Claim, source: Source, started: float) -> Reading:
+        stages = Stages(claim.config, self.mask_key())
+        deadline = started + self.budget_s
+        return Reading(claim, source, stages, self.guards, self.clock, deadline, self.chunk_rows)
 
     def _check_size(self, claim: Claim, walk: Walk) -> None:
         if claim.config.strategy == "full" and walk.rows > self.full_max_rows:
@@ -312,161 +291,3 @@ def _unproven(claim: Claim, reason: str | None) -> UnprovenError:
         " no watermark moved",
         hint="the next run walks again; if it stays so, offer a keyset cursor or a stable total at the connector",
     )
-
-
-class _Feeder:
-    """Fetches pages, one request ahead, and prepares chunks from them."""
-
-    def __init__(
-        self, runner: SliceRunner, claim: Claim, source: Source, progressed: Progressed, deadline: float
-    ) -> None:
-        self._runner, self._claim, self._source = runner, claim, source
-        self._deadline, self._stopped = deadline, False
-        self._progressed, self._walk = progressed, progressed.walk
-        self._stages = Stages(claim.config, runner.mask_key())
-        self._requests = ThreadPoolExecutor(1, thread_name_prefix="fetch")
-        self._next: Future[bytes] | None = None
-        self._asked_at = runner.clock.now()
-
-    def __enter__(self) -> "_Feeder":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Let the chunk that is being made end with the page at hand: nobody will take it."""
-        self._stopped = True
-
-    def _is_full(self, rows: int, size: int) -> bool:
-        """Whether a chunk ends here: by its size, or because a slow source has used the slice's time up."""
-        late = self._stopped or self._runner.clock.monotonic() >= self._deadline
-        return late or rows >= self._runner.chunk_rows or size >= CHUNK_BYTES
-
-    def chunks(self) -> Generator[Chunk, None, None]:
-        """Chunks until the walk ends."""
-        try:
-            while not self._walk.ended:
-                yield self._chunk()
-        finally:
-            self._requests.shutdown(wait=False, cancel_futures=True)
-
-    def _chunk(self) -> Chunk:
-        if self._next is None:
-            self._ask()
-        asked_at, attempt = self._asked_at, self._walk.attempt
-        pages: list[DecodedPage] = []
-        versions: list[pl.Series] = []
-        rows = size = 0
-        while not self._walk.ended and not (pages and self._is_full(rows, size)):
-            body = self._body()
-            page, encoded = self._page(body)
-            pages.append(page)
-            versions.append(encoded)
-            rows, size = rows + page.received, size + len(body)
-        prepared = self._stages.prepare(pages, versions, self._runner.guards.settle)
-        hit("stages.after")
-        self._walk = self._settled(prepared.keys)
-        self._remember(prepared.changed, pages)
-        return Chunk(
-            rows=prepared.rows,
-            rejects=prepared.rejects,
-            raw=prepared.raw,
-            also_seen=prepared.also_seen,
-            fetched=prepared.fetched,
-            superseded=prepared.superseded,
-            keyless=prepared.keyless,
-            requested_at=asked_at,
-            expected=self._expected(),
-            cursor=self._progressed.to_cursor(),
-            attempt=attempt,
-        )
-
-    def _expected(self) -> int | None:
-        count = (self._progressed.probe or {}).get("count")
-        return self._walk.last_total if self._walk.last_total is not None else count
-
-    def _body(self) -> bytes:
-        hit("page.before")
-        if self._next is None:
-            self._ask()
-        assert self._next is not None
-        body = self._next.result()
-        self._next = None
-        hit("page.after")
-        return body
-
-    def _ask(self) -> None:
-        """Send the next request, noting PostgreSQL's time before it: rows written later than that are newer."""
-        self._asked_at = self._runner.clock.now() + timedelta(seconds=self._claim.clock_ahead_s)
-        self._next = self._requests.submit(self._source.fetch_page, self._request())
-
-    def _request(self) -> PageRequest:
-        request = fetch.next_request(self._walk, self._claim.config)
-        assert request is not None, "a walk that has not ended has a next request"
-        return request
-
-    def _page(self, body: bytes) -> tuple[DecodedPage, pl.Series]:
-        config = self._claim.config
-        page = decode_page(body, config)
-        if page.missing and page.frame.height:
-            raise _drift(config.slug, page.missing)
-        if not self._walk.pages and self._walk.attempt == 1:
-            self._check_progress(page.envelope)
-        self._walk = self._runner.guards.bound(self._walk, page.envelope, config.version)
-        nothing = pl.Series(KEY_HASH, [None] * page.frame.height, dtype=pl.Binary)
-        versions = self._stages.versions(page)
-        facts = fetch.page_facts(page, versions, nothing, self._walk.bound)
-        self._walk = fetch.after_page(self._walk, facts, config)
-        if not self._walk.ended:
-            self._ask()
-        return page, versions
-
-    def _check_progress(self, envelope: Envelope) -> None:
-        """The source must not stand below our watermark: by its own bound, since its newest row may be deleted."""
-        config = self._claim.config
-        if config.version is None:
-            return
-        said = ((self._progressed.probe or {}).get("max_rowversion"), envelope.safe_rowversion)
-        encoded = [encode_one(version, config.version) for version in said if version is not None]
-        seen = max((version for version in encoded if version is not None), default=None)
-        stored = self._claim.watermark if config.strategy == "rowversion" else None
-        now = self._runner.clock.now()
-        self._runner.guards.progress(Progress(stored, seen, now), config.version, config.overlap)
-
-    def _settled(self, keys: pl.DataFrame) -> Walk:
-        """The walk with this chunk's keys, which only the stages know; at its end, proven or begun again."""
-        walk = fetch.with_keys(self._walk, keys[KEY_HASH], keys[VERSION])
-        if fetch.wants_probe(walk):
-            config = self._claim.config
-            walk = fetch.after_probe(
-                walk, self._source.probe(config.slug, walk.rowversion_gt, config.parameters)
-            )
-        return fetch.conclude(walk)
-
-    def _remember(self, changed: Mapping[tuple[str, str], int], pages: list[DecodedPage]) -> None:
-        total = dict(self._progressed.changed or {})
-        for (column, rule), count in changed.items():
-            total[f"{column}.{rule}"] = total.get(f"{column}.{rule}", 0) + count
-        unknown = {name for page in pages for name in page.unknown_columns}
-        ignored = tuple(sorted({*self._progressed.ignored, *unknown}))[:200]
-        self._progressed = Progressed(self._walk, self._progressed.probe, total, ignored)
-
-
-def _drift(slug: str, missing: tuple[str, ...]) -> SchemaDriftError:
-    return SchemaDriftError(
-        slug,
-        missing,
-        f"{slug}: the source no longer sends {', '.join(missing)}; nothing of the chunk was loaded",
-        hint="run discover on the connector: the target keeps the columns, and new runs stop expecting them",
-    )
-
-
-def ahead(chunks: Generator[Chunk, None, None]) -> Generator[Chunk, None, None]:
-    """The same chunks, the next one being made while the caller works on this one."""
-    with ThreadPoolExecutor(1, thread_name_prefix="prepare") as pool:
-        pending = pool.submit(next, chunks, None)
-        try:
-            while (chunk := pending.result()) is not None:
-                pending = pool.submit(next, chunks, None)
-                yield chunk
-        finally:
-            pending.cancel()
-            pool.submit(chunks.close)
