@@ -1,9 +1,9 @@
 """A PostgreSQL database to sync from: `pg_source` makes tables in it, `open_pg_source` reads them through the adapter.
 
-    pg_source.sql("CREATE TABLE ...")               # committed at once
-    pg_source.versioned("orders")                   # adds an xid8 column `version` with its trigger
-    with pg_source.transaction() as held: held.execute("UPDATE ...")   # committed at the end of the block
-    pg_source.base_url, pg_source.secret            # what a connector is registered with
+pg_source.sql("CREATE TABLE ...")               # committed at once
+pg_source.versioned("orders")                   # adds an xid8 column `version` with its trigger
+with pg_source.transaction() as held: held.execute("UPDATE ...")   # committed at the end of the block
+pg_source.base_url, pg_source.secret            # what a connector is registered with
 """
 
 import json

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from threading import Lock
 from typing import Any, Literal, Protocol
@@ -40,6 +40,7 @@ class DueEntity:
     parameters: Mapping[str, str]
     last_probe: Mapping[str, Any] | None
     sweep_due: bool
+    deletes_seen: str | None = None  # the source's mark of deletions before the last pass over all its keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,12 @@ def is_changed(entity: DueEntity, probe: Probe | None, lower: str | None) -> boo
     return not delta or entity.overlap > 0
 
 
+def _tells_of_deletes(entity: DueEntity, probe: Probe | None) -> bool:
+    """Whether rows were deleted since the last pass; what is gone from the target, the next pass alone decides."""
+    told = probe.deletes if probe is not None else None
+    return told is not None and entity.deletes_seen is not None and told != entity.deletes_seen
+
+
 def in_turn(due: Sequence[DueEntity]) -> list[DueEntity]:
     """The same entities with connectors taking turns, so that a large one does not starve the rest."""
     queues: dict[UUID, list[DueEntity]] = defaultdict(list)
@@ -127,6 +134,8 @@ class Detector:
             return Detected(entity, "failed", broken)
         with self._lock:
             self._failures[entity.connector_uid] = 0
+        if _tells_of_deletes(entity, probe):
+            entity = replace(entity, sweep_due=True)
         return Detected(entity, "changed" if is_changed(entity, probe, lower) else "unchanged")
 
     def _left(self, connector_uid: UUID) -> bool:

@@ -68,11 +68,15 @@ class ApiDescription:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The source's answer to "what changed?"; `max_rowversion` as the source spells it."""
+    """The source's answer to "what changed?"; `max_rowversion` as the source spells it.
+
+    `deletes`: a mark that differs whenever rows were deleted since; None where the source keeps no such record.
+    """
 
     changed: bool
     max_rowversion: str | None = None
     count: int | None = None
+    deletes: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

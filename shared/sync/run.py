@@ -137,12 +137,7 @@ class SliceRunner:
         # A refresh fixes a bound too: the watermark it leaves must not pass rows that were still in flight.
         bounded = is_delta or (claim.purpose == "refresh" and config.version is not None)
         walk = fetch.first_request(config, probe, lower, is_delta=bounded)
-        taken = (
-            None
-            if probe is None
-            else {"lower": lower, "max_rowversion": probe.max_rowversion, "count": probe.count}
-        )
-        return Progressed(walk, taken)
+        return Progressed(walk, None if probe is None else _taken(lower, probe))
 
     def _conclude(self, claim: Claim, progressed: Progressed, started: float) -> Outcome:
         """The walk is over: publish, delete what a proven pass did not meet, and end the run."""
@@ -270,6 +265,12 @@ class SliceRunner:
             updated=counters.updated,
             rejected=counters.rejected,
         )
+
+
+def _taken(lower: str | None, probe: fetch.Probe) -> dict[str, Any]:
+    """A probe as it is remembered."""
+    pair = {"lower": lower, "max_rowversion": probe.max_rowversion, "count": probe.count}
+    return pair if probe.deletes is None else pair | {"deletes": probe.deletes}
 
 
 def _left_behind(claim: Claim, progressed: Progressed) -> Mapping[str, Any] | None:

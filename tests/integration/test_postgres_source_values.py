@@ -96,7 +96,9 @@ def test_values_arrive_exactly_or_reject(cells: PgSource, make_pg_world: MakePgW
     run = world.sync_now("cells")
     rejects = {int(row["key"]): f"!{row['code']}" for row in world.rejects("cells")}
     printed = ", ".join(f"c{i}::text" for i in range(len(CASES)))
-    world.sql("ALTER DATABASE " + world.sql("SELECT current_database() AS d")[0]["d"] + " SET timezone = 'UTC'")
+    world.sql(
+        "ALTER DATABASE " + world.sql("SELECT current_database() AS d")[0]["d"] + " SET timezone = 'UTC'"
+    )
     landed = {row["id"]: row for row in world.sql(f"SELECT id, {printed} FROM public.cells")}
     found = {i: rejects.get(i) or landed[i][f"c{i}"] for i in range(len(CASES))}
     wanted = {i: value if told is None else told for i, (_, value, told) in enumerate(CASES)}

@@ -76,6 +76,42 @@ def test_row_of_a_transaction_held_open_across_runs_is_not_missed(
     assert same(world) and 50 in world.rows("orders")
 
 
+def test_deletes_in_the_change_table_bring_a_pass_that_proves_them(
+    orders: PgSource, make_pg_world: MakePgWorld
+) -> None:
+    orders.track("orders")
+    world = make_pg_world()
+    world.sync()
+    assert world.sync() == []
+    orders.sql("DELETE FROM orders WHERE id = 3")
+    passes = world.sync()
+    assert [run["strategy"] for run in passes] == ["hash"] and 3 in world.rows("orders")
+    (second,) = world.sync()  # absent from two passes, as delete_after_missing asks by default
+    assert second["soft_deleted"] == 1 and same(world)
+    assert world.sync() == []
+
+
+def test_truncate_is_a_deletion_that_the_guard_judges(orders: PgSource, make_pg_world: MakePgWorld) -> None:
+    orders.sql("INSERT INTO orders SELECT i, 'n' FROM generate_series(11, 100) i")
+    orders.track("orders")
+    world = make_pg_world()
+    world.put_entity("orders", delete_after_missing=1)
+    world.sync()
+    orders.sql("TRUNCATE orders")
+    (run,) = world.sync()
+    assert run["error"]["code"] == "delete_guard" and len(world.rows("orders")) == 100
+
+
+def test_moved_key_is_a_deletion_and_a_new_row(orders: PgSource, make_pg_world: MakePgWorld) -> None:
+    orders.track("orders")
+    world = make_pg_world()
+    world.put_entity("orders", delete_after_missing=1)
+    world.sync()
+    orders.sql("UPDATE orders SET id = 77 WHERE id = 7")
+    world.sync()
+    assert same(world) and 77 in world.rows("orders")
+
+
 def test_sweep_finds_what_a_sequence_hid(orders: PgSource, make_pg_world: MakePgWorld) -> None:
     orders.sql("CREATE SEQUENCE changes")
     orders.sql("ALTER TABLE orders ADD COLUMN seq bigint NOT NULL DEFAULT nextval('changes')")
@@ -162,7 +198,9 @@ def _meddled(world: PgWorld, source: PgSource) -> dict[str, int]:
         if seen["pages"] <= 4:
             source.sql("UPDATE orders SET note = note || '+' WHERE id IN (1, 10)")
             source.sql("DELETE FROM orders WHERE id = %s", seen["pages"] + 2)
-            source.sql("INSERT INTO orders VALUES (%s, 'new'), (%s, 'new')", -seen["pages"], 100 + seen["pages"])
+            source.sql(
+                "INSERT INTO orders VALUES (%s, 'new'), (%s, 'new')", -seen["pages"], 100 + seen["pages"]
+            )
             source.sql("UPDATE orders SET id = id + 1000 WHERE id = %s", seen["pages"] + 5)
         return real(request)
 

@@ -82,9 +82,10 @@ class PostgresSource:
             reading = Reading(table, version, _COUNTED_ROWS, above=rowversion_gt)
             newest = _newest(snapshot, reading)
             rows = int(_one(snapshot, statements.count(reading))["rows"])
+            deletes = str(_one(snapshot, statements.deletes(reading))["mark"]) if reading.is_tracked else None
         _check_plausible(table, version, newest, snapshot)
         known = reading.is_delta or rows < _COUNTED_ROWS
-        return Probe(rows > 0, newest, rows if known else None)
+        return Probe(rows > 0, newest, rows if known else None, deletes)
 
     def fetch_page(self, request: PageRequest) -> bytes:
         """One page, in the order of the primary key, or for a delta in that of version and key.

@@ -65,7 +65,7 @@ def page(reading: Reading) -> sql.Composed:
 def newest(reading: Reading) -> sql.Composed:
     """The table's newest version as text, null where it has none. An index on the version answers it at once."""
     version = _version(reading)
-    assert reading.version is not None
+    assert reading.version is not None, "asked for only where a walk has a version"
     finite = (
         sql.SQL(" AND {} < 'infinity'").format(version)
         if reading.version.kind == "timestamp"
@@ -76,11 +76,20 @@ def newest(reading: Reading) -> sql.Composed:
     ).format(v=version, source=_from(reading), finite=finite)
 
 
+def deletes(reading: Reading) -> sql.Composed:
+    """A mark of a tracked table's deletions: the newest one's transaction, and how many there are."""
+    assert reading.table.changes is not None, "asked for only of tables with a change table"
+    return sql.SQL(
+        "SELECT concat(max({v}), ':', count(*)) AS mark FROM {changes} WHERE _bridge_deleted"
+    ).format(v=sql.Identifier(_CHANGED), changes=sql.Identifier(*reading.table.changes))
+
+
 def count(reading: Reading) -> sql.Composed:
     """How many rows the walk would meet now; of a whole table no more than `rows`, so that it stays cheap."""
     limit = sql.SQL("") if reading.is_delta else sql.SQL(" LIMIT {}").format(sql.Literal(reading.rows))
+    changes_alone = reading.is_tracked and reading.is_delta
     return sql.SQL("SELECT count(*) AS rows FROM (SELECT 1 FROM {}{}{}) r").format(
-        _from(reading), _where(reading), limit
+        _changes(reading) if changes_alone else _from(reading), _where(reading), limit
     )
 
 
@@ -127,6 +136,14 @@ def _from(reading: Reading) -> sql.Composable:
         sql.SQL("c.{k} = t.{k}").format(k=sql.Identifier(name)) for name in table.key
     )
     return sql.SQL("{} {} {} c ON {}").format(only, join, sql.Identifier(*table.changes), same)
+
+
+def _changes(reading: Reading) -> sql.Composed:
+    """The change table's rows of what is still there: enough to count and compare."""
+    assert reading.table.changes is not None, "asked for only of tables with a change table"
+    return sql.SQL("(SELECT * FROM {} WHERE NOT _bridge_deleted) c").format(
+        sql.Identifier(*reading.table.changes)
+    )
 
 
 def _version(reading: Reading) -> sql.Composable:

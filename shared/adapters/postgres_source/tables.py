@@ -142,7 +142,10 @@ class Table:
         # PostgreSQL tells "a" from "a " and NFC from NFD: rules that made them one would make two rows collide.
         exact = {"trim": "none", "unicode": "none"} if column.base in _TEXTS or column.is_enum else {}
         if column.base == "bpchar":
-            exact = {"trim": "right", "unicode": "none"}  # char(n) is padded: its blanks at the end are no data
+            exact = {
+                "trim": "right",
+                "unicode": "none",
+            }  # char(n) is padded: its blanks at the end are no data
         return ApiColumn(
             name=column.name,
             data_type=column.declared_type,

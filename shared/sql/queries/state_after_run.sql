@@ -6,6 +6,11 @@ UPDATE {schema}.erp_sync_state t SET
     probe = CASE WHEN began.outdated THEN NULL WHEN %(proven)s THEN %(probe)s ELSE t.probe END,
     last_run_uid = %(run)s, last_sync_at = now(), last_sync_status = %(status)s,
     last_sweep_at = CASE WHEN %(swept)s AND NOT began.outdated THEN now() ELSE t.last_sweep_at END,
+    -- Kept back while a key absent once waits for another pass: so the next tick brings one.
+    deletes_seen = CASE WHEN %(swept)s AND NOT began.outdated AND NOT EXISTS (
+                            SELECT 1 FROM {schema}.missing_keys m JOIN {schema}.entities e ON e.uid = m.entity_uid
+                            WHERE m.entity_uid = t.entity_uid AND m.passes < e.delete_after_missing)
+                        THEN coalesce(%(probe)s::jsonb ->> 'deletes', t.deletes_seen) ELSE t.deletes_seen END,
     unproven_snapshots = %(unproven_snapshots)s,
     deletes_barred = t.deletes_barred AND NOT %(swept)s
 FROM (
