@@ -48,7 +48,8 @@ class PgSource:
             return cursor.fetchall() if cursor.description else []
 
     def transaction(self) -> psycopg.Connection[dict[str, Any]]:
-        return psycopg.connect(self.conninfo, row_factory=dict_row)
+        # The servers' user is called tributary, as is a schema that sources may have.
+        return psycopg.connect(self.conninfo, row_factory=dict_row, options="-c search_path=public")
 
     def versioned(self, table: str) -> None:
         self.track()

@@ -34,6 +34,10 @@ _PAGE_BYTES = 32 * 2**20
 _COUNTED_ROWS = 2_000_001  # above this a first load is large in any case
 
 
+class _PageFullError(Exception):
+    """Leaves a COPY half-way: only an exception makes the driver cancel it instead of waiting for all its rows."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Cursor:
     """Where a walk goes on. `until`: the version above which this walk reads nothing, fixed by its first page."""
@@ -123,12 +127,15 @@ class PostgresSource:
         lines: list[bytes] = []
         size = 0
         statement = statements.page(replace(reading, rows=wanted + 1))
-        with snapshot.connection.cursor() as cursor, cursor.copy(statement) as copy:
-            for line in copy:
-                if lines and size + len(line) > self._page_bytes:
-                    return lines[:wanted], False
-                lines.append(bytes(line))
-                size += len(line)
+        try:
+            with snapshot.connection.cursor() as cursor, cursor.copy(statement) as copy:
+                for line in copy:
+                    if lines and size + len(line) > self._page_bytes:
+                        raise _PageFullError
+                    lines.append(bytes(line))
+                    size += len(line)
+        except _PageFullError:
+            return lines[:wanted], False
         return lines[:wanted], len(lines) <= wanted
 
     def _known(self, snapshot: Snapshot, slug: str) -> Table:
