@@ -2,6 +2,7 @@
 
 import pytest
 
+from shared.sync.guards import Guards
 from tests.fixtures_pg_source import PgSource
 from tests.integration.harness import balanced, written
 from tests.integration.pg_world import MakePgWorld, PgWorld, make_pg_world
@@ -74,6 +75,21 @@ def test_row_of_a_transaction_held_open_across_runs_is_not_missed(
         world.sync()
     world.sync()
     assert same(world) and 50 in world.rows("orders")
+
+
+def test_bound_that_is_composed_away_loses_the_late_row(orders: PgSource, make_pg_world: MakePgWorld) -> None:
+    orders.versioned("orders")
+    world = make_pg_world()
+    world.compose(Guards(bound=lambda walk, *_: walk))
+    world.sync()
+    with orders.transaction() as held:
+        held.execute("INSERT INTO orders VALUES (50, 'early')")
+        orders.sql("INSERT INTO orders VALUES (51, 'late')")
+        world.sync()
+        orders.sql("INSERT INTO orders VALUES (52, 'later')")
+        world.sync()
+    world.sync()
+    assert 50 not in world.rows("orders")
 
 
 def test_deletes_in_the_change_table_bring_a_pass_that_proves_them(

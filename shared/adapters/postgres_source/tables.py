@@ -49,6 +49,7 @@ class Column:
     is_nested: bool
     is_builtin: bool
     is_xact_default: bool
+    is_indexed: bool
 
     @property
     def is_pageable(self) -> bool:
@@ -251,13 +252,22 @@ def _version(
         return None, ()
     best, slug = ids[0], _slug(row["schema"], row["name"])
     if row["on_update"] and (best.is_xact_default or row["on_insert"]) and not best.nullable:
-        return Version(best.name, XID8, "number", True), ()
+        return Version(best.name, XID8, "number", True), () if best.is_indexed else (
+            _unindexed(slug, best, row["key"]),
+        )
     note = (
         f"{slug}.{best.name}: is xid8, but not NOT NULL with a trigger that sets it on INSERT and UPDATE, so hash is"
         f" used; for rows that never change, set delta_strategy to rowversion and"
         f" parameters.rowversion_column to {best.name!r}"
     )
     return None, (note,)
+
+
+def _unindexed(slug: str, column: Column, key: Sequence[str]) -> str:
+    return (
+        f"{slug}.{column.name}: no index begins with it, so each look for changes reads the whole table; add one on"
+        f" ({', '.join([column.name, *key])})"
+    )
 
 
 def _slug(schema: str, name: str) -> str:
