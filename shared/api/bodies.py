@@ -85,12 +85,6 @@ class ConnectorBody(Body):
     max_concurrent_syncs: Annotated[int, Field(ge=1, le=1000)] | None = None
     is_active: bool = True
 
-    @model_validator(mode="after")
-    def _signed_in(self) -> "ConnectorBody":
-        if self.kind == "postgres" and self.auth.type != "token":
-            raise ValueError("kind postgres takes auth.type token, its secret JSON with user and password")
-        return self
-
     @model_validator(mode="before")
     @classmethod
     def _drop_answers(cls, value: Any) -> Any:

@@ -183,6 +183,10 @@ def _check(body: ConnectorBody, caller: Caller, services: ApiServices) -> None:
     if not caller.sees(body.tenant):
         raise _field("tenant", f"tenant {body.tenant!r} is unknown")
     if body.kind == "postgres":
+        if body.auth.type != "token":
+            raise _field(
+                "auth.type", "kind postgres takes token, whose secret is JSON with user and password"
+            )
         _check_address(body.base_url, services.connector_hosts)
     else:
         _check_url(body.base_url, services.connector_hosts)
