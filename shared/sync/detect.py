@@ -89,7 +89,8 @@ def is_changed(entity: DueEntity, probe: Probe | None, lower: str | None) -> boo
 def _tells_of_deletes(entity: DueEntity, probe: Probe | None) -> bool:
     """Whether rows were deleted since the last pass; what is gone from the target, the next pass alone decides."""
     told = probe.deletes if probe is not None else None
-    return told is not None and entity.deletes_seen is not None and told != entity.deletes_seen
+    swept = entity.strategy == "rowversion" and entity.deletes_seen is not None
+    return swept and told is not None and told != entity.deletes_seen
 
 
 def in_turn(due: Sequence[DueEntity]) -> list[DueEntity]:

@@ -128,6 +128,34 @@ def test_moved_key_is_a_deletion_and_a_new_row(orders: PgSource, make_pg_world: 
     assert same(world) and 77 in world.rows("orders")
 
 
+@pytest.mark.parametrize("strategy", ["full", "hash"])
+def test_late_commit_below_the_newest_version_is_no_standstill(
+    orders: PgSource, make_pg_world: MakePgWorld, strategy: str
+) -> None:
+    orders.versioned("orders")
+    world = make_pg_world()
+    world.put_entity("orders", delta_strategy=strategy)
+    with orders.transaction() as held:
+        held.execute("UPDATE orders SET note = 'early' WHERE id = 1")
+        orders.sql("UPDATE orders SET note = 'late' WHERE id = 2")
+        world.sync()
+    world.sync()
+    assert same(world)
+    world.sync()  # the first look at rest has nothing to compare itself with
+    assert world.sync() == []
+
+
+def test_named_column_does_not_stand_for_the_whole_row_under_hash(
+    orders: PgSource, make_pg_world: MakePgWorld
+) -> None:
+    world = make_pg_world()
+    world.put_entity("orders", delta_strategy="hash", parameters={"rowversion_column": "id"})
+    world.sync()
+    orders.sql("UPDATE orders SET note = 'x' WHERE id = 3")
+    world.sync()
+    assert same(world)
+
+
 def test_sweep_finds_what_a_sequence_hid(orders: PgSource, make_pg_world: MakePgWorld) -> None:
     orders.sql("CREATE SEQUENCE changes")
     orders.sql("ALTER TABLE orders ADD COLUMN seq bigint NOT NULL DEFAULT nextval('changes')")

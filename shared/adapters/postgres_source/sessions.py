@@ -34,6 +34,13 @@ _CONNECT_TIMEOUT_S = 10
 _IDLE_S = 60.0
 _AT_ONCE = 10
 _WAIT_S = 60.0
+# A server that vanished without a word is noticed within a minute instead of never.
+_KEEPALIVES = {
+    "keepalives_idle": 20,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
 Connection = psycopg.Connection[dict[str, Any]]
 
 _REFUSALS = ("authentication failed", "pg_hba.conf", "does not exist", "no such user", "no such database")
@@ -145,30 +152,32 @@ class Sessions:
             return self._open()
 
     def _open(self) -> Connection:
-        address, credentials = self._address, self._credentials()
-        hostaddr = pinned(address, self._access.allowed_hosts, self._resolver)
+        address = self._address
         try:
-            connection = psycopg.connect(
-                host=address.host,
-                hostaddr=hostaddr,
-                port=address.port,
-                dbname=address.database,
-                user=credentials.user,
-                password=credentials.password,
-                sslmode=address.sslmode,
-                sslrootcert=self._authorities(),
-                connect_timeout=_CONNECT_TIMEOUT_S,
-                application_name="tributary",
-                autocommit=True,
-                prepare_threshold=None,  # prepared statements do not survive a transaction pooler
-                row_factory=dict_row,
-            )
+            connection = psycopg.connect(**self._arguments(), row_factory=dict_row)
         except psycopg.OperationalError as error:
             raise self._unreached(error) from None
         if connection.info.server_version < MINIMUM_SERVER:
             connection.close()
             raise ConfigurationError(f"{address.name}: older than PostgreSQL 13", hint="upgrade the source")
         return connection
+
+    def _arguments(self) -> dict[str, Any]:
+        address, credentials = self._address, self._credentials()
+        return _KEEPALIVES | {
+            "host": address.host,
+            "hostaddr": pinned(address, self._access.allowed_hosts, self._resolver),
+            "port": address.port,
+            "dbname": address.database,
+            "user": credentials.user,
+            "password": credentials.password,
+            "sslmode": address.sslmode,
+            "sslrootcert": self._authorities(),
+            "connect_timeout": _CONNECT_TIMEOUT_S,
+            "application_name": "tributary",
+            "autocommit": True,
+            "prepare_threshold": None,  # prepared statements do not survive a transaction pooler
+        }
 
     def _authorities(self) -> str | None:
         """Whose certificates count: those of POSTGRES_SSLROOTCERT, else the system's (which only verify-full takes)."""

@@ -198,7 +198,7 @@ def _read(snapshot: Snapshot, schema: str | None, name: str | None) -> list[Tabl
         columns[row.pop("oid")].append(Column(**row))
     slugs = {row["oid"]: _slug(row["schema"], row["name"]) for row in rows}
     parents: dict[int, list[ApiParent]] = defaultdict(list)
-    for row in _rows(snapshot, "source_parents", oids):
+    for row in _rows(snapshot, "source_parents", oids) if name is None else ():
         parent = ApiParent(tuple(row["columns"]), slugs[row["parent"]], tuple(row["parent_columns"]))
         parents[row["oid"]].append(parent)
     changes = _tracked(snapshot)
