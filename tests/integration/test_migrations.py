@@ -41,7 +41,7 @@ def tables(database: str, schema: str = "bridge") -> set[str]:
         return {row[0] for row in found}
 
 
-def test_numbers_are_in_order_and_used_once() -> None:
+def test_numbers_rise_and_none_stands_twice() -> None:
     numbers = [m.number for m in available()]
     assert numbers == sorted(set(numbers)) and numbers[0] == 1
 
