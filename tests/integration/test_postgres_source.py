@@ -15,6 +15,7 @@ from shared.errors import (
     SourceRefusedError,
     SourceUnavailableError,
 )
+from shared.sync.decode_columns import read_columns
 from shared.sync.fetch import PageRequest
 from tests.fixtures_pg_source import OpenPgSource, PgSource
 
@@ -450,3 +451,17 @@ def _blind_collation(source: PgSource) -> list[dict[str, str]]:
     except psycopg.errors.FeatureNotSupported:
         return []
     return [{"c": "blind"}]
+
+
+def test_pages_of_plain_rows_go_straight_to_columns(
+    pg_source: PgSource, open_pg_source: OpenPgSource
+) -> None:
+    pg_source.sql(
+        "CREATE TABLE t (id int PRIMARY KEY, n numeric, at timestamptz, tags text[], doc jsonb, note text)"
+    )
+    pg_source.sql(
+        "INSERT INTO t SELECT i, i / 3.0, now(), '{a,\"b\\\\\"}', '{\"a\": [1]}', E'\"\\\\\\t' FROM generate_series(1, 9) i"
+    )
+    pg_source.track("t")
+    rows, _ = read_columns(open_pg_source().fetch_page(PageRequest("t", 5, page=1)))
+    assert rows.height == 5 and {name for _, name in rows.cells} >= {"id", "tags", "doc", "row_version"}

@@ -253,5 +253,6 @@ def _prefix(reading: Reading) -> bytes:
 def _body(lines: Sequence[bytes], reading: Reading, envelope: Mapping[str, object]) -> bytes:
     prefix = _prefix(reading)
     rows = b"".join(lines).removesuffix(b"\n").replace(b"\n", b"}," + prefix)
-    around = json.dumps(envelope).encode()[1:]
-    return b'{"rows":[' + (prefix + rows + b"}" if lines else b"") + b"]," + around
+    # The rows stand last: the quick decoder takes the body's last bracket for theirs, and a cursor holds brackets too.
+    around = json.dumps(envelope).encode()[:-1]
+    return around + b',"rows":[' + (prefix + rows + b"}" if lines else b"") + b"]}"
