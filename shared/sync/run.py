@@ -118,7 +118,8 @@ class SliceRunner:
 
     def _cuts(self, claim: Claim, source: Source, progressed: Progressed) -> Sequence[str]:
         """Where to cut: only what is read whole, by cursor, and is large."""
-        walk, rows = progressed.walk, (progressed.probe or {}).get("count") or 0
+        walk, probe = progressed.walk, progressed.probe or {}
+        rows = probe.get("count") or probe.get("expected") or 0
         whole = walk.rowversion_gt is None and not walk.ordered and claim.config.pagination != "page"
         parts = min(_PARTS_AT_MOST, -(-rows // self.split_rows))
         return source.ranges(claim.config.slug, parts, claim.config.parameters) if whole and parts > 1 else ()
@@ -340,7 +341,8 @@ class SliceRunner:
 def _taken(lower: str | None, probe: fetch.Probe) -> dict[str, Any]:
     """A probe as it is remembered."""
     pair = {"lower": lower, "max_rowversion": probe.max_rowversion, "count": probe.count}
-    return pair if probe.deletes is None else pair | {"deletes": probe.deletes}
+    rest = {"deletes": probe.deletes, "expected": probe.expected}
+    return pair | {name: value for name, value in rest.items() if value is not None}
 
 
 def _left_behind(claim: Claim, progressed: Progressed) -> Mapping[str, Any] | None:

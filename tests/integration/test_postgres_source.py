@@ -2,6 +2,7 @@
 
 import json
 import random
+from itertools import pairwise
 from typing import Any
 
 import psycopg
@@ -26,7 +27,7 @@ def walk(
     source: PostgresSource, slug: str, size: int = 3, between: Any = None, **ask: Any
 ) -> list[dict[str, Any]]:
     """Every row of a walk to its end; `between` is called after each page."""
-    rows, cursor = [], None
+    rows, cursor = [], ask.pop("cursor", None)
     while True:
         page = 1 if cursor is None else None
         body = json.loads(source.fetch_page(PageRequest(slug, size, page=page, cursor=cursor, **ask)))
@@ -168,6 +169,28 @@ def test_walk_follows_each_collation_by_its_own_index(
             f"EXPLAIN (FORMAT json) SELECT * FROM w{number} WHERE (a, b) > ('m', 'm') ORDER BY a, b LIMIT 7"
         )
         assert "Sort" not in str(plan)
+
+
+@pytest.mark.parametrize("kept", [None, "add_version", "track"])
+def test_parts_hold_every_row_once(
+    pg_source: PgSource, open_pg_source: OpenPgSource, kept: str | None
+) -> None:
+    pg_source.track()
+    pg_source.sql("CREATE TABLE t (a text, b int, PRIMARY KEY (a, b))")
+    pg_source.sql("INSERT INTO t SELECT 'k' || i % 7, i FROM generate_series(1, 100) i")
+    if kept:
+        pg_source.sql(f"SELECT tributary.{kept}('t')")
+    pg_source.sql("ANALYZE t")
+    source = open_pg_source()
+    cuts = [None, *source.ranges("t", 4, {}), None]
+    parts = [walk(source, "t", cursor=begin, until=end) for begin, end in pairwise(cuts)]
+    assert [len(part) for part in parts] == [25, 25, 25, 25]
+    assert [row["b"] for part in parts for row in part] == [row["b"] for row in walk(source, "t")]
+
+
+def test_table_of_fewer_rows_than_parts_is_not_cut(pg_source: PgSource, open_pg_source: OpenPgSource) -> None:
+    pg_source.sql("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2)")
+    assert list(open_pg_source().ranges("t", 4, {})) == []
 
 
 def test_key_types_with_operators_of_their_own_are_refused(

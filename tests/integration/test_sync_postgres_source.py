@@ -39,6 +39,24 @@ def test_whole_table_arrives_and_changes_follow(
     assert written(second) == 3 and second["soft_deleted"] == 1 and balanced(second) and same(world)
 
 
+@pytest.mark.parametrize("kept", [None, "add_version", "track"])
+def test_large_table_is_read_in_parts(orders: PgSource, make_pg_world: MakePgWorld, kept: str | None) -> None:
+    orders.track()
+    orders.sql("INSERT INTO orders SELECT i, 'n' FROM generate_series(11, 97) i")
+    if kept:
+        orders.sql(f"SELECT tributary.{kept}('orders')")
+    orders.sql("ANALYZE orders")
+    world = make_pg_world(split_rows=25)
+    (run,) = world.sync()
+    kinds = [one["kind"] for one in world.sql("SELECT kind FROM bridge.sync_slices ORDER BY slice")]
+    assert kinds == ["walk"] * 4 + ["conclude"] and (run["status"], run["inserted"]) == ("success", 97)
+    orders.sql("UPDATE orders SET note = 'x' WHERE id = 50; DELETE FROM orders WHERE id = 90")
+    world.put_entity("orders", delete_after_missing=1)
+    world.sync()
+    world.sync()
+    assert same(world) or (kept == "add_version" and world.sweep("orders")["soft_deleted"] == 1)
+
+
 @pytest.mark.parametrize("kept", ["add_version", "track"])
 def test_delta_reads_what_changed_and_no_more(
     orders: PgSource, make_pg_world: MakePgWorld, kept: str

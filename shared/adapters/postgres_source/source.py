@@ -31,6 +31,7 @@ from shared.sync.fetch import ApiDescription, PageRequest, Probe
 VERSION_PARAMETER = "rowversion_column"
 _FACTS_LAST_S = 10.0  # shorter than a slice, so that its continuation elsewhere sees what discovery saw
 _PAGE_BYTES = 32 * 2**20
+_SAMPLED_ROWS = 50_000
 _COUNTED_ROWS = 2_000_001  # above this a first load is large in any case
 
 
@@ -77,20 +78,31 @@ class PostgresSource:
             return [table.described() for table in read_tables(snapshot)]
 
     def probe(self, slug: str, rowversion_gt: str | None, parameters: Mapping[str, str]) -> Probe | None:
-        """The table's newest version and the rows above `rowversion_gt`; None where it has no versions."""
+        """The table's newest version and the rows above `rowversion_gt`; without versions, no more than its size."""
         with self._sessions.snapshot() as snapshot:
             table = self._read(snapshot, slug)
             version = chosen_version(table, _version_column(slug, parameters))
             if version is None:
-                return None
+                return Probe(True, expected=table.about)
             reading = Reading(table, version, _COUNTED_ROWS, above=rowversion_gt)
             newest = _newest(snapshot, reading)
             rows = int(_one(snapshot, statements.count(reading))["rows"])
             deletes = str(_one(snapshot, statements.deletes(reading))["mark"]) if reading.is_tracked else None
         _check_plausible(table, version, newest, snapshot)
+        about = None if reading.is_delta else max(rows, table.about or 0)
         return Probe(
-            rows > 0, newest, rows if _is_telling(reading, newest, rows, snapshot) else None, deletes
+            rows > 0, newest, rows if _is_telling(reading, newest, rows, snapshot) else None, deletes, about
         )
+
+    def ranges(self, slug: str, parts: int, parameters: Mapping[str, str]) -> Sequence[str]:
+        """Cursors at keys that cut a sample of the table into equal parts."""
+        with self._sessions.snapshot() as snapshot:
+            table = self._known(snapshot, slug)
+            # Not by its changes: cutting is for whole walks, in the order of the primary key.
+            reading = Reading(replace(table, changes=None), None, parts)
+            percent = 100.0 * min(1.0, _SAMPLED_ROWS / max(table.about or 0, 1))
+            rows = snapshot.connection.execute(statements.cuts(reading, percent)).fetchall()
+        return [_cursor_behind(b'{"data":' + row["line"].encode() + b"}", reading) for row in rows]
 
     def fetch_page(self, request: PageRequest) -> bytes:
         """One page, in the order of the primary key, or for a delta in that of version and key.
@@ -119,7 +131,7 @@ class PostgresSource:
         if reading.version is not None and reading.version.is_exact:
             envelope["safe_rowversion"] = str(snapshot.oldest - 1)
         if not is_last:
-            envelope["next_cursor"] = _cursor_behind(lines[-1], reading)
+            envelope["next_cursor"] = _cursor_behind(_prefix(reading) + lines[-1] + b"}", reading)
         return _body(lines, reading, envelope)
 
     def _copied(self, snapshot: Snapshot, reading: Reading, page_size: int) -> tuple[list[bytes], bool]:
@@ -174,6 +186,8 @@ def _reading(request: PageRequest, table: Table, snapshot: Snapshot) -> Reading:
             hint="discover the connector again: the table goes back to hash",
         )
     reading = Reading(table, version, 0, above=request.rowversion_gt, keys_only=request.fields == "keys")
+    if request.until is not None:
+        reading = replace(reading, upto=Position(_parsed(request.until, reading).key))
     if request.cursor is not None:
         cursor = _parsed(request.cursor, reading)
         return replace(reading, until=cursor.until, after=Position(cursor.key, cursor.version))
@@ -218,8 +232,8 @@ def _check_plausible(table: Table, version: Version, newest: str | None, snapsho
         )
 
 
-def _cursor_behind(line: bytes, reading: Reading) -> str:
-    row = json.loads(_prefix(reading) + line + b"}", parse_int=str, parse_float=str)
+def _cursor_behind(spelt: bytes, reading: Reading) -> str:
+    row = json.loads(spelt, parse_int=str, parse_float=str)
     values = row["data"]
     key = tuple(_as_text(values[name]) for name in reading.table.key)
     version = None

@@ -6,6 +6,7 @@ that ended the page before: compared row-wise, with the columns' own collations,
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from psycopg import sql
 
@@ -28,7 +29,10 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A walk's question to one table. With `above` it reads versions in (above, until], else the whole table."""
+    """A walk's question to one table. With `above` it reads versions in (above, until], else the whole table.
+
+    Its rows stand behind the key `after`, none behind the key `upto`.
+    """
 
     table: Table
     version: Version | None
@@ -36,6 +40,7 @@ class Reading:
     above: str | None = None
     until: str | None = None
     after: Position | None = None
+    upto: Position | None = None
     keys_only: bool = False
 
     @property
@@ -74,6 +79,24 @@ def newest(reading: Reading) -> sql.Composed:
     return sql.SQL(
         "SELECT {v}::text AS newest FROM {source} WHERE {v} IS NOT NULL{finite} ORDER BY {v} DESC LIMIT 1"
     ).format(v=version, source=_from(reading), finite=finite)
+
+
+def cuts(reading: Reading, percent: float) -> sql.Composed:
+    """Keys that cut a sample of the table into as many equal parts as `rows` says, as JSON objects in key order."""
+    told = [column for column in reading.table.columns if column.name in reading.table.key]
+    inner = sql.SQL(
+        "SELECT {values}, row_number() OVER (ORDER BY {order}) AS _bridge_place, count(*) OVER () AS _bridge_rows"
+        " FROM {source} TABLESAMPLE SYSTEM ({percent})"
+    ).format(
+        values=sql.SQL(", ").join(_value(column) for column in told),
+        order=sql.SQL(", ").join(_order(reading)),
+        source=_from(reading),
+        percent=sql.Literal(percent),
+    )
+    return sql.SQL(
+        "SELECT row_to_json(r)::text AS line FROM ({inner}) r WHERE _bridge_rows >= {parts}"
+        " AND _bridge_place % (_bridge_rows / {parts}) = 0 ORDER BY _bridge_place LIMIT {parts} - 1"
+    ).format(inner=inner, parts=sql.Literal(reading.rows))
 
 
 def deletes(reading: Reading) -> sql.Composed:
@@ -162,16 +185,20 @@ def _where(reading: Reading) -> sql.Composable:
         if reading.until is not None:
             conditions.append(sql.SQL("{} <= {}").format(_version(reading), _literal(reading.until, kind)))
     if reading.after is not None:
-        conditions.append(_behind(reading, reading.after))
+        conditions.append(_beside(reading, ">", reading.after))
+    if reading.upto is not None:
+        conditions.append(_beside(reading, "<=", reading.upto))
     return sql.SQL(" WHERE ") + sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("")
 
 
-def _behind(reading: Reading, after: Position) -> sql.Composed:
+def _beside(reading: Reading, operator: Literal[">", "<="], place: Position) -> sql.Composed:
     types = [reading.table.column(name).bare_type for name in reading.table.key]
-    values = [_literal(value, kind) for value, kind in zip(after.key, types, strict=True)]
+    values = [_literal(value, kind) for value, kind in zip(place.key, types, strict=True)]
     if reading.is_delta and reading.version is not None:
-        values.insert(0, _literal(after.version, reading.version.type))
-    return sql.SQL("({}) > ({})").format(sql.SQL(", ").join(_order(reading)), sql.SQL(", ").join(values))
+        values.insert(0, _literal(place.version, reading.version.type))
+    return sql.SQL("({}) {} ({})").format(
+        sql.SQL(", ").join(_order(reading)), sql.SQL(operator), sql.SQL(", ").join(values)
+    )
 
 
 def _order(reading: Reading) -> list[sql.Composable]:

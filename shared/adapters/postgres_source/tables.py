@@ -105,6 +105,7 @@ class Table:
     changes: tuple[str, str] | None
     parents: tuple[ApiParent, ...]
     notes: tuple[str, ...]
+    about: int | None = None  # rows, as the last ANALYZE saw them
 
     @property
     def slug(self) -> str:
@@ -238,6 +239,7 @@ def _table(
         changes=changes,
         parents=parents,
         notes=notes,
+        about=row["about"],
     )
 
 

@@ -2,6 +2,7 @@
 -- trigger before every UPDATE may keep a version column; which one it keeps, the catalogs cannot say.
 SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind = 'p' AS partitioned,
        obj_description(c.oid, 'pg_class') AS comment, k.columns AS key,
+       CASE WHEN c.reltuples > 0 THEN c.reltuples::bigint END AS about,
        coalesce(t.on_insert, false) AS on_insert, coalesce(t.on_update, false) AS on_update
   FROM pg_class c
   JOIN pg_namespace n ON n.oid = c.relnamespace
