@@ -180,7 +180,10 @@ class App:
         """Registered connectors as sources."""
         from shared.adapters.connectors import Connectors
 
-        return Connectors(self.catalogue, lambda: self.secrets, self.settings.allowed_connector_hosts)
+        s = self.settings
+        return Connectors(
+            self.catalogue, lambda: self.secrets, s.allowed_connector_hosts, s.postgres_sslrootcert
+        )
 
     @cached_property
     def secrets(self) -> "Secrets":

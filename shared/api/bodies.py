@@ -69,7 +69,7 @@ class ConnectorBody(Body):
     """A connector as a person registers it."""
 
     name: Name
-    kind: Annotated[Literal["http"], _later("http")] = "http"
+    kind: Literal["http", "postgres"] = "http"
     base_url: Annotated[str, StringConstraints(min_length=1, max_length=2000)]
     auth: AuthBody
     tenant: TenantName = "default"
@@ -165,6 +165,7 @@ _ENTITY_ANSWERS = (
     "last_sync_at",
     "last_sync_status",
     "last_rowversion",
+    "bound",
     "warnings",
     "created_at",
     "updated_at",

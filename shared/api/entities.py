@@ -23,6 +23,7 @@ from shared.sync import rowversion, types
 from shared.sync.catalogue import Catalogued, Change, Connector, FieldMapping
 from shared.sync.choices import EntityChoice, amend, create
 from shared.sync.consent import Consent
+from shared.sync.declared import bound_of
 from shared.sync.description import ApiColumn, ApiDescription
 from shared.sync.model import Expression, Rules, VersionSpec
 from shared.sync.rules import RulesError, dump_rules, parse_rules
@@ -96,6 +97,7 @@ class EntityOut(BaseModel):
     last_sync_at: datetime | None
     last_sync_status: str | None
     last_rowversion: str | None
+    bound: str | None
     warnings: list[str]
     created_at: datetime | None
     updated_at: datetime | None
@@ -333,6 +335,7 @@ def _out(view: EntityView) -> EntityOut:
             "field_mappings": [_mapping_out(mapping) for mapping in view.catalogued.mappings],
             "last_sync_at": view.last_sync_at,
             "last_sync_status": view.last_sync_status,
+            "bound": bound_of(entity, view.connector_kind),
             "last_rowversion": _readable(view.watermark, entity.version),
         }
     )

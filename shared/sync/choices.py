@@ -18,6 +18,7 @@ from shared.sync.catalogue import (
     key_targets,
     sources_of,
 )
+from shared.sync.declared import PARAMETER, declared_version
 from shared.sync.description import ApiColumn, ApiDescription
 from shared.sync.discovery import default_delete_after_missing, first_seen, needs_reset, storable, warned
 from shared.sync.model import ColumnType, Contract, Expression, Kind, Strategy
@@ -146,10 +147,21 @@ def _chosen(base: Catalogued, choice: EntityChoice) -> Catalogued:
         value = getattr(choice, name)
         changes[name] = default if value is None else value
     after = replace(entity, **changes, person_set=_person_set(entity, choice))  # type: ignore[arg-type]
+    after, problems = _versioned(entity, after)
     mappings = _set_by(base.mappings, choice.mappings)
     result = Catalogued(after, _key_defaults(mappings, after.business_keys))
-    _raise(entity.slug, [*_entity_problems(after), *mapping_problems(result), *_type_problems(base, result)])
+    problems += [*_entity_problems(after), *mapping_problems(result), *_type_problems(base, result)]
+    _raise(entity.slug, problems)
     return result
+
+
+def _versioned(before: Entity, after: Entity) -> tuple[Entity, list[tuple[str, str]]]:
+    """The entity with the version its parameters declare; one that was declared before and is no more is gone."""
+    version, problems = declared_version(after)
+    was_declared = PARAMETER in before.parameters and PARAMETER not in after.parameters
+    if version is None and not (was_declared and after.dialect == "postgres"):
+        return after, problems
+    return replace(after, version=version), problems
 
 
 def _person_set(entity: Entity, choice: EntityChoice) -> tuple[str, ...]:

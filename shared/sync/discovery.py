@@ -22,6 +22,7 @@ from shared.sync.catalogue import (
     sources_of,
     stored_type,
 )
+from shared.sync.declared import declared_version
 from shared.sync.description import ApiColumn, ApiDescription
 from shared.sync.model import Strategy, VersionSpec
 
@@ -126,10 +127,18 @@ def _refresh(
         warnings=(*warnings, *notes, *_key_warnings(described, entity)),
         **changes,  # type: ignore[arg-type]  # each value has its field's type, by the table above
     )
+    after = _declared(after)
     change = Change(
         Catalogued(after, merged), added=added, widened=widened, returned=_returned(described, existing)
     )
     return replace(change, reset=needs_reset(existing, change))
+
+
+def _declared(entity: Entity) -> Entity:
+    """The entity with the version that a person declared, which a fresh description does not know of."""
+    version, problems = declared_version(entity)
+    notes = tuple(f"{entity.slug}: {name} {detail}" for name, detail in problems)
+    return replace(entity, version=version or entity.version, warnings=(*entity.warnings, *notes))
 
 
 def _returned(described: ApiDescription, existing: Catalogued) -> tuple[FieldMapping, ...]:
@@ -235,7 +244,7 @@ def storable(described: ApiDescription) -> tuple[ApiDescription, list[str]]:
             f"slug {described.slug!a}: cannot be stored", hint="rename it at the connector"
         )
     kept: dict[str, ApiColumn] = {}
-    notes = []
+    notes = list(described.notes)
     for column in described.columns:
         if column.member in kept:
             notes.append(f"{described.slug}.{column.member}: described twice; the first description counts")

@@ -127,7 +127,8 @@ class SliceRunner:
 
     def _cuts(self, claim: Claim, source: Source, progressed: Progressed) -> Sequence[str]:
         """Where to cut: only what is read whole, by cursor, and is large."""
-        walk, rows = progressed.walk, (progressed.probe or {}).get("count") or 0
+        walk, probe = progressed.walk, progressed.probe or {}
+        rows = probe.get("count") or probe.get("expected") or 0
         whole = walk.rowversion_gt is None and not walk.ordered and claim.config.pagination != "page"
         parts = min(_PARTS_AT_MOST, -(-rows // self.split_rows))
         return source.ranges(claim.config.slug, parts, claim.config.parameters) if whole and parts > 1 else ()
@@ -198,12 +199,7 @@ class SliceRunner:
         # Whatever leaves a watermark fixes a bound, too: it must not pass rows that were still in flight.
         bounded = is_delta or (claim.purpose in ("refresh", "window") and config.version is not None)
         walk = fetch.first_request(config, probe, lower, is_delta=bounded)
-        taken = (
-            None
-            if probe is None
-            else {"lower": lower, "max_rowversion": probe.max_rowversion, "count": probe.count}
-        )
-        return Progressed(walk, taken)
+        return Progressed(walk, None if probe is None else _taken(lower, probe))
 
     def _conclude(self, claim: Claim, progressed: Progressed, started: float) -> Outcome:
         """The walk is over: publish, delete what a proven pass did not meet, and end the run."""
@@ -351,6 +347,13 @@ class SliceRunner:
             updated=counters.updated,
             rejected=counters.rejected,
         )
+
+
+def _taken(lower: str | None, probe: fetch.Probe) -> dict[str, Any]:
+    """A probe as it is remembered."""
+    pair = {"lower": lower, "max_rowversion": probe.max_rowversion, "count": probe.count}
+    rest = {"deletes": probe.deletes, "expected": probe.expected}
+    return pair | {name: value for name, value in rest.items() if value is not None}
 
 
 def _left_behind(claim: Claim, progressed: Progressed) -> Mapping[str, Any] | None:

@@ -188,6 +188,9 @@ _DIALECT: Mapping[Dialect, Mapping[str, Callable[[Arguments], ColumnType]]] = {
         ("SMALLMONEY", _decimal(10, 4)),
         ("ROWVERSION, TIMESTAMP", _plain(Kind.BYTES)),  # a row version of eight bytes, not a time
     ),
-    "postgres": _table(("MONEY", _decimal(19, 2))),
+    "postgres": _table(
+        ("MONEY", _decimal(19, 2)),
+        ("XID8", _decimal(20, 0)),  # 64 bits without a sign
+    ),
     "ansi": {},
 }

@@ -50,6 +50,7 @@ class EntityView:
     last_sync_at: datetime | None
     last_sync_status: str | None
     watermark: str | None
+    connector_kind: str = "http"
 
 
 @dataclass(frozen=True, slots=True)
@@ -612,4 +613,6 @@ def _view(row: Mapping[str, Any], mappings: tuple[FieldMapping, ...]) -> EntityV
         warning = f"the last tick could not start a run: {trouble['message']} {trouble['hint']}"
         entity = replace(entity, warnings=(*entity.warnings, warning))
     catalogued = Catalogued(entity, mappings)
-    return EntityView(catalogued, row["last_sync_at"], row["last_sync_status"], row["watermark"])
+    return EntityView(
+        catalogued, row["last_sync_at"], row["last_sync_status"], row["watermark"], row["connector_kind"]
+    )

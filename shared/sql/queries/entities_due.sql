@@ -9,7 +9,8 @@ SELECT e.uid AS entity_uid, e.connector_uid, e.slug, e.delta_strategy AS strateg
            AND coalesce(t.last_sweep_at + make_interval(secs => e.key_sweep_interval_seconds) <= clock_timestamp(), true)
            AS sweep_due,
        -- Other strategies read every row with each run anyway.
-       e.delta_strategy = 'rowversion' AND t.last_sync_at IS NOT NULL AND t.backfill IS NOT NULL AS backfill_due
+       e.delta_strategy = 'rowversion' AND t.last_sync_at IS NOT NULL AND t.backfill IS NOT NULL AS backfill_due,
+       t.deletes_seen
 FROM {schema}.entities e
 JOIN {schema}.connectors c ON c.uid = e.connector_uid
 JOIN {schema}.erp_sync_state t ON t.entity_uid = e.uid

@@ -15,6 +15,11 @@ UPDATE {schema}.erp_sync_state t SET
         (coalesce(%(error)s::jsonb->>'code', '') = 'schema_drift' AND %(error)s::jsonb->>'message' IS DISTINCT FROM began.last_message)
         OR EXISTS (SELECT 1 FROM jsonb_array_elements_text(%(ignored)s::jsonb) AS met (name)
                    WHERE NOT began.known ? met.name))),
+    -- Kept back while a key absent once waits for another pass: so the next tick brings one.
+    deletes_seen = CASE WHEN %(swept)s AND NOT began.outdated AND NOT EXISTS (
+                            SELECT 1 FROM {schema}.missing_keys m JOIN {schema}.entities e ON e.uid = m.entity_uid
+                            WHERE m.entity_uid = t.entity_uid AND m.passes < e.delete_after_missing)
+                        THEN coalesce(%(probe)s::jsonb ->> 'deletes', t.deletes_seen) ELSE t.deletes_seen END,
     unproven_snapshots = %(unproven_snapshots)s,
     deletes_barred = t.deletes_barred AND NOT %(swept)s
 FROM (
