@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from shared.adapters.postgres.database import Database
     from shared.adapters.postgres.runs import Runs
     from shared.adapters.postgres.slices import Slices
+    from shared.adapters.postgres.verifications import PostgresVerifications
     from shared.adapters.storage_queue import StorageQueue
     from shared.adapters.tokens import TokenVerifier
     from shared.secrets import Secrets, SecretStore
@@ -225,13 +226,21 @@ class App:
             concurrency = self.settings.detect_concurrency
             return Detector(self.connectors, self.clock, concurrency=concurrency, budget_s=DETECTION_BUDGET_S)
 
-        return Tick(self.agenda, self.runs, detector, self.send_outbox, log)
+        return Tick(self.agenda, self.runs, detector, self.send_outbox, log, self.verifications.due)
+
+    @cached_property
+    def verifications(self) -> "PostgresVerifications":
+        """What verifications keep, and which are due."""
+        from shared.adapters.postgres.verifications import PostgresVerifications
+
+        return PostgresVerifications(self.database, lease_s=LEASE_S)
 
     @cached_property
     def runner(self) -> "SliceRunner":
         """What works on one slice."""
         from shared.adapters.postgres.target import PostgresTarget
         from shared.sync.run import SliceRunner
+        from shared.sync.verify import Verifier
         from shared.telemetry import log
 
         s = self.settings
@@ -243,6 +252,7 @@ class App:
             budget_s=s.slice_budget_seconds,
             full_max_rows=s.full_max_rows,
             tell=log,
+            verifier=Verifier(self.verifications),
         )
 
     @cached_property
@@ -289,6 +299,7 @@ class App:
                 discovery=DiscoveryService(self.catalogue, new_uid),
                 runs=self.runs,
                 overview=Overview(self.database, default_interval_s=s.default_sync_interval_seconds),
+                verifications=self.verifications,
                 open_source=self.connectors.open,
                 send_outbox=self.send_outbox,
                 migrate=self.migrate,

@@ -151,7 +151,7 @@ class EntityBody(Body):
     contract: Annotated[Literal["evolve"], _later("evolve")] = "evolve"
     reject_threshold_percent: Annotated[None, _later(None)] = None
     history: Annotated[Literal[False], _later(False)] = False
-    verify_interval_seconds: Annotated[None, _later(None)] = None
+    verify_interval_seconds: Annotated[int, Field(ge=60, le=_YEAR_S)] | None = None
     adaptive: Annotated[Literal[False], _later(False)] = False
     sync_enabled: bool | None = None
     sync_interval_seconds: Annotated[int, Field(ge=0, le=_YEAR_S)] | None = None

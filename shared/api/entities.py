@@ -260,6 +260,7 @@ def _choice(body: EntityBody) -> EntityChoice:
         delete_guard_percent=body.delete_guard_percent,
         delete_after_missing=body.delete_after_missing,
         key_sweep_interval_seconds=body.key_sweep_interval_seconds,
+        verify_interval_seconds=body.verify_interval_seconds,
     )
 
 

@@ -13,7 +13,7 @@ from shared.adapters.tokens import TokenVerifier
 from shared.secrets import SecretStore
 from shared.sync.catalogue import ApiDescription, Catalogued, Connector
 
-Purpose = Literal["delta", "sweep", "refresh"]
+Purpose = Literal["delta", "sweep", "refresh", "verify"]
 
 
 class Runs(Protocol):
@@ -117,6 +117,20 @@ class Overview(Protocol):
     def stats(self, tenants: Tenants) -> Mapping[str, Any]: ...
 
 
+class Verifications(Protocol):
+    """Verifications as stored."""
+
+    def list(
+        self,
+        tenants: Tenants,
+        *,
+        uid: UUID | None = None,
+        entity_uid: UUID | None = None,
+        limit: int = 100,
+        after: tuple[datetime, UUID] | None = None,
+    ) -> Sequence[Mapping[str, Any]]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ApiServices:
     """Everything the routers act through. `secrets` is None where no vault takes new values.
@@ -131,6 +145,7 @@ class ApiServices:
     discovery: Discovery
     runs: Runs
     overview: Overview
+    verifications: Verifications
     open_source: Callable[[Connector], Describing]
     send_outbox: Callable[[], object]
     migrate: Callable[[], Sequence[str]]

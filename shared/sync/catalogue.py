@@ -128,6 +128,7 @@ class Entity:
     delete_guard_percent: float = 10.0
     delete_after_missing: int = 2
     key_sweep_interval_seconds: int = DAY_S
+    verify_interval_seconds: int | None = None
     person_set: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     is_deleted: bool = False

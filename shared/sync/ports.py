@@ -48,7 +48,7 @@ class Claim:
     epoch: int
     kind: Literal["walk", "publish"]
     lane: Literal["delta", "bulk"]
-    purpose: Literal["delta", "sweep", "refresh"]
+    purpose: Literal["delta", "sweep", "refresh", "verify"]
     config: RunConfig
     cursor: Mapping[str, Any] | None
     chunk: int

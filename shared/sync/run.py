@@ -27,6 +27,7 @@ from shared.sync.load import load
 from shared.sync.ports import Claim, Clock, Counters, Ending, Ledger, Target
 from shared.sync.rowversion import remembered
 from shared.sync.stages import Stages
+from shared.sync.verify import Verifier, ending
 
 DELETE_BATCH = 50_000
 UNPROVEN_BEFORE_PUBLISHING = 3
@@ -52,6 +53,7 @@ class SliceRunner:
     budget_s: float
     full_max_rows: int
     tell: Told
+    verifier: Verifier
     mask_key: Callable[[], bytes | None] = lambda: None
     chunk_rows: int = CHUNK_ROWS
     delete_batch: int = DELETE_BATCH
@@ -67,6 +69,8 @@ class SliceRunner:
     def _attempt(self, claim: Claim, source: Callable[[], Source]) -> Outcome:
         """The work, and what its errors lead to; the decision itself may find that the claim no longer stands."""
         try:
+            if claim.purpose == "verify":
+                return self._verify(claim, source())
             if claim.kind == "publish":
                 return self._publish(claim)
             return self._walk(claim, source(), self.clock.monotonic())
@@ -83,6 +87,10 @@ class SliceRunner:
                 code="defect",
             )
             return self._later(claim, broken, None)
+
+    def _verify(self, claim: Claim, source: Source) -> Outcome:
+        result = self.verifier.run(self, claim, source)
+        return "continued" if result is None else self._end(claim, ending(result))
 
     def _later(self, claim: Claim, error: AppError, wish_s: float | None) -> Outcome:
         """Queue the slice again while its attempts last, else fail the run."""

@@ -19,6 +19,7 @@ from shared.sync.model import (
 )
 from shared.sync.rowversion import encode, is_malformed
 
+Stage = Callable[[Batch, RunConfig], Batch]
 BAD_VERSION = "the row version is not of its declared kind; correct the source or the entity's version"
 
 
@@ -44,15 +45,15 @@ class Prepared:
 class Stages:
     """The value stages of one run. `mask_key` keys the hash mask; None where no column asks for it."""
 
-    def __init__(self, config: RunConfig, mask_key: bytes | None = None) -> None:
+    def __init__(self, config: RunConfig, mask_key: bytes | None = None, identify: Stage = identity.apply) -> None:
         self._config, self._mask_key = config, mask_key
-        self._order: tuple[Callable[[Batch, RunConfig], Batch], ...] = (
+        self._order: tuple[Stage, ...] = (
             coerce.apply,
             text.apply,
             numbers.apply,
             dates.apply,
             self._map,
-            identity.apply,
+            identify,
         )
 
     def prepare(

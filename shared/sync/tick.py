@@ -38,7 +38,7 @@ class Runs(Protocol):
         self,
         entity_uid: UUID,
         *,
-        purpose: Literal["delta", "sweep", "refresh"],
+        purpose: Literal["delta", "sweep", "refresh", "verify"],
         trigger: Literal["timer", "manual", "window", "retry"],
         requested_by: str,
     ) -> UUID:
@@ -54,6 +54,7 @@ class Tick:
     detector: Callable[[], Detector]
     send_outbox: Callable[[], int]
     tell: Told
+    verifications_due: Callable[[], Sequence[UUID]] = tuple
 
     def run(self) -> Counter[str]:
         """Probe what is due and create the runs; how many entities ended how."""
@@ -79,6 +80,7 @@ class Tick:
 
         self.detector().look(self.agenda.due(), report)
         self.agenda.probed(looked_at)
+        self._verify()
         self._send()
         self.tell("tick", **outcomes)
         return outcomes
@@ -109,6 +111,14 @@ class Tick:
             return error
         hit("detect.after_create")
         return None
+
+    def _verify(self) -> None:
+        for entity_uid in self.verifications_due():
+            try:
+                self.runs.create(entity_uid, purpose="verify", trigger="timer", requested_by="timer")
+            except AppError as error:
+                # A run that got in between is no trouble, and any other is the entity's own: the next tick tries again.
+                self.tell("verification_waits", entity=str(entity_uid), code=error.code)
 
     def _send(self) -> None:
         try:

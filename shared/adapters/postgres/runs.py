@@ -42,7 +42,7 @@ class Runs:
         self,
         entity_uid: UUID,
         *,
-        purpose: Literal["delta", "sweep", "refresh"],
+        purpose: Literal["delta", "sweep", "refresh", "verify"],
         trigger: Literal["timer", "manual", "window", "retry"],
         requested_by: str,
         allow_deletes: int | None = None,

@@ -1,6 +1,6 @@
 -- What a run leaves behind; nulls leave a field as it is, except where a proven run settled it. A pass that began
 -- before a delta and ended after it must not move the watermark back; a run that began before its entity changed
--- must not pay off the re-reading that the change asked for.
+-- must not pay off the re-reading that the change asked for. A verification leaves nothing.
 UPDATE {schema}.erp_sync_state t SET
     watermark = greatest(%(watermark)s::text COLLATE "C", t.watermark COLLATE "C"),
     probe = CASE WHEN began.outdated THEN NULL WHEN %(proven)s THEN %(probe)s ELSE t.probe END,
@@ -9,7 +9,7 @@ UPDATE {schema}.erp_sync_state t SET
     unproven_snapshots = %(unproven_snapshots)s,
     deletes_barred = t.deletes_barred AND NOT %(swept)s
 FROM (
-    SELECT r.entity_uid, e.updated_at > r.created_at AS outdated
+    SELECT r.entity_uid, e.updated_at > r.created_at AS outdated, r.purpose = 'verify' AS verifies
     FROM {schema}.sync_runs r JOIN {schema}.entities e ON e.uid = r.entity_uid WHERE r.uid = %(run)s
 ) began
-WHERE t.entity_uid = began.entity_uid
+WHERE t.entity_uid = began.entity_uid AND NOT began.verifies
