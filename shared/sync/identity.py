@@ -107,21 +107,15 @@ def apply(batch: Batch, config: RunConfig) -> Batch:
     return found.close(batch, batch.rows.with_columns(columns))
 
 
-def compared(batch: Batch, config: RunConfig, *, named: bool) -> Batch:
-    """Like `apply`, for rows that are only compared within one verification: ROW_HASH is UInt64, REFERENCE null
-    unless `named`. The canonical bytes are the same; a short digest of them costs a tenth of the stored one."""
+def keyed(batch: Batch, config: RunConfig, *, named: bool) -> Batch:
+    """The canonical frame with KEY_HASH, and with REFERENCE where `named` (else null); rejects `key_too_long`."""
     found = Findings("identity")
-    cells = [_Cells.of(batch.rows[f"t{i}"], column) for i, column in enumerate(config.target_columns)]
-    keys = [cells[position] for position in config.key_positions]
+    columns = config.target_columns
+    keys = [_Cells.of(batch.rows[f"t{i}"], columns[i]) for i in config.key_positions]
     _reject_long_keys(keys, found)
-    rows = _canonical(cells).select(plh.col("x").nchash.xxh3_64()).to_series()
-    readable_keys = _references(keys) if named else pl.repeat(None, len(rows), dtype=pl.String, eager=True)
-    columns = [
-        _key_hashes(_canonical(keys)).alias(KEY_HASH),
-        rows.alias(ROW_HASH),
-        readable_keys.alias(REFERENCE),
-    ]
-    return found.close(batch, batch.rows.with_columns(columns))
+    hashes = _key_hashes(_canonical(keys)).alias(KEY_HASH)
+    references = _references(keys) if named else pl.repeat(None, len(hashes), dtype=pl.String, eager=True)
+    return found.close(batch, batch.rows.with_columns(hashes, references.alias(REFERENCE)))
 
 
 @dataclass(frozen=True, slots=True)

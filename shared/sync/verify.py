@@ -391,11 +391,11 @@ class _Gather:
             pl.lit(None, pl.UInt64).alias(ROW_HASH), pl.lit(None, pl.String).alias(VERSION),
             pl.lit(None, pl.String).alias(REFERENCE), pl.lit(True).alias(REFUSED),
         )  # fmt: skip
-        self._keep("source", pl.concat([rows.select(SOURCE_SCHEMA) for rows in (good, refused, seen)]))
+        self._keep("source", pl.concat([rows.select(list(SOURCE_SCHEMA)) for rows in (good, refused, seen)]))
         return _Counted()
 
     def target(self, part: TargetPart) -> None:
-        self._keep("target", part.rows.filter(~pl.col(DELETED_ROW)).select(TARGET_SCHEMA))
+        self._keep("target", part.rows.filter(~pl.col(DELETED_ROW)).select(list(TARGET_SCHEMA)))
 
     def begin_again(self) -> None:
         self.pieces[:] = [piece for piece in self.pieces if piece.side == "target"]
@@ -428,16 +428,15 @@ def _wanted_keys(job: _Verification) -> Callable[[pl.DataFrame], pl.DataFrame]:
 def _untouched(rows: pl.DataFrame, config: RunConfig) -> pl.Series:
     """Whether stored rows still have the hashes they were written with; null where that cannot be told.
 
-    Documents cannot: jsonb keeps them in another spelling than the hash was made of. Nor can hashes of another
-    version.
+    The row hash of documents cannot be formed again: jsonb keeps them in another spelling. Nor do hashes of
+    another version compare.
     """
-    if any(column.type.kind is Kind.JSON for column in config.target_columns):
-        return pl.repeat(None, rows.height, dtype=pl.Boolean, eager=True)
-    bare = rows.drop(KEY_HASH, ROW_HASH, REFERENCE)
-    again = identity.apply(Batch(bare, no_rejects()), config).rows
-    same = (again[ROW_HASH] == rows[STORED_HASH]) & (again[KEY_HASH] == rows[STORED_KEY])
-    current = rows[STORED_HASH].bin.starts_with(bytes([config.hash_version]))
-    return same.zip_with(current, pl.repeat(None, rows.height, dtype=pl.Boolean, eager=True))
+    documents = any(column.type.kind is Kind.JSON for column in config.target_columns)
+    again = identity.apply(Batch(rows.drop(KEY_HASH, ROW_HASH, REFERENCE), no_rejects()), config).rows
+    known = rows[STORED_HASH].bin.starts_with(bytes([config.hash_version])) & (not documents)
+    same_key = again[KEY_HASH] == rows[STORED_KEY]
+    nothing = pl.repeat(None, rows.height, dtype=pl.Boolean, eager=True)
+    return (again[ROW_HASH] == rows[STORED_HASH]).zip_with(known, nothing).zip_with(same_key, ~pl.Series(np.ones(rows.height, bool)))
 
 
 def abreast(*streams: Callable[[], Generator[Item, None, None]]) -> Generator[Item, None, None]:

@@ -15,6 +15,7 @@ from psycopg import sql
 
 from shared.adapters.postgres.database import Connection, Database
 from shared.adapters.postgres.statements import DATA, DELETED, KEY, ROWVERSION, Statements
+from shared.sql import query
 from shared.sync.mapping import dtype_of
 from shared.sync.model import ROW, VERSION, Kind, RunConfig, TargetColumn
 from shared.sync.verifying import DELETED_ROW, STORED_HASH, STORED_KEY, TargetPart
@@ -71,12 +72,11 @@ class PostgresReader:
         table = Statements(self.config, self.database.schema, self.run_uid).target
         with self.database.connection() as connection:
             row = connection.execute(
-                "SELECT coalesce(max(pg_relation_size(relid)), 0) AS heap, coalesce(max(pg_table_size(relid)), 0) AS all"
-                " FROM pg_partition_tree(%s::regclass)", (table.as_string(connection),),
-            ).fetchone()  # fmt: skip
+                query("target_extent", self.database.schema), {"table": table.as_string(connection)}
+            ).fetchone()
         assert row is not None
         blocks = int(row["heap"]) // _BLOCK_BYTES
-        block_bytes = int(row["all"]) // max(blocks, 1)
+        block_bytes = int(row["stored"]) // max(blocks, 1)
         return blocks, max(1, min(_LONGEST_PART, _PART_BYTES // max(block_bytes, 1)))
 
     def _rows(self, place: sql.Composable, *, whole: bool) -> pl.DataFrame:
