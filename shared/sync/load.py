@@ -11,7 +11,7 @@ import polars as pl
 
 from shared.errors import TargetUnavailableError
 from shared.failpoints import hit
-from shared.sync.delta import KNOWN_SCHEMA, Changes, Stance, classify
+from shared.sync.delta import Changes, Stance, all_new, classify
 from shared.sync.guards import Guards
 from shared.sync.model import KEY_HASH, REJECT_SCHEMA, ROW
 from shared.sync.ports import (
@@ -112,10 +112,10 @@ def _apply(
 
 
 def _changes(chunk: Chunk, claim: Claim, transaction: ChunkTransaction, guards: Guards) -> Changes:
-    known = pl.DataFrame(schema=dict(KNOWN_SCHEMA))
-    if not claim.first_load and chunk.rows.height:
-        known = transaction.known(chunk.rows)
-        hit("chunk.lookup")
+    if claim.first_load or chunk.rows.is_empty():
+        return all_new(chunk.rows)
+    known = transaction.known(chunk.rows)
+    hit("chunk.lookup")
     rivals = bool(known.height) and transaction.others_wrote_since(chunk.requested_at)
     stance = Stance(
         versions_since=claim.versions_since if guards.row_versions else _NEVER,

@@ -146,7 +146,10 @@ class ChunkTransaction(Protocol):
     """The open transaction of one chunk."""
 
     def known(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """What the target stores under the rows' business keys (delta.KNOWN_SCHEMA), in the rows' order."""
+        """What the target holds instead of these rows (delta.KNOWN_SCHEMA), in their order.
+
+        A row that it holds already, live and with the same content and version, is left out.
+        """
 
     def others_wrote_since(self, moment: datetime) -> bool:
         """Whether a run of the other lane may have written to this target after `moment`."""
