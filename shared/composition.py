@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from shared.adapters.postgres.catalogue import Catalogue
     from shared.adapters.postgres.copy_format import Bytes
     from shared.adapters.postgres.database import Database
+    from shared.adapters.postgres.freezing import Freezing
+    from shared.adapters.postgres.planning import PostgresPlanning
     from shared.adapters.postgres.runs import Runs
     from shared.adapters.postgres.slices import Slices
     from shared.adapters.postgres.verifications import PostgresVerifications
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from shared.settings import Settings
     from shared.sync.deliver import Deliveries
     from shared.sync.guards import Guards
+    from shared.sync.plan import Planner
     from shared.sync.run import SliceRunner
     from shared.sync.tick import Tick
 
@@ -148,13 +151,10 @@ class App:
     @cached_property
     def runs(self) -> "Runs":
         """Runs and their frozen configurations."""
-        from shared.adapters.postgres.freezing import Freezing
         from shared.adapters.postgres.runs import Runs
-        from shared.sync.catalogue import Defaults
 
-        s = self.settings
-        freeze = Freezing(self.catalogue, Defaults(s.default_page_size, s.max_page_size))
-        return Runs(self.database, self.slices, freeze, default_limit=s.sync_max_concurrent, uuid7=new_uid)
+        limit = self.settings.sync_max_concurrent
+        return Runs(self.database, self.slices, self._freezing(), default_limit=limit, uuid7=new_uid)
 
     @cached_property
     def connectors(self) -> "Connectors":
@@ -272,6 +272,28 @@ class App:
             tell=log,
         )
 
+    @cached_property
+    def planning(self) -> "PostgresPlanning":
+        """What plans read."""
+        from shared.adapters.postgres.planning import PostgresPlanning
+
+        return PostgresPlanning(self.database, self._freezing())
+
+    @cached_property
+    def planner(self) -> "Planner":
+        """What makes plans."""
+        from shared.sync.plan import Planner
+
+        return Planner(self.planning, self.guards, self.clock)
+
+    def _freezing(self) -> "Freezing":
+        from shared.adapters.postgres.freezing import Freezing
+        from shared.sync.catalogue import Defaults
+
+        return Freezing(
+            self.catalogue, Defaults(self.settings.default_page_size, self.settings.max_page_size)
+        )
+
     def send_outbox(self) -> int:
         """Send what transactions left in the outbox; raises QueueUnavailableError."""
         from shared.adapters.postgres.outbox import send_outbox
@@ -300,6 +322,8 @@ class App:
                 runs=self.runs,
                 overview=Overview(self.database, default_interval_s=s.default_sync_interval_seconds),
                 verifications=self.verifications,
+                planning=self.planning,
+                planner=self.planner,
                 open_source=self.connectors.open,
                 send_outbox=self.send_outbox,
                 migrate=self.migrate,

@@ -204,6 +204,12 @@ class SyncBody(Body):
         return self
 
 
+class PlanBody(Body):
+    """How much of the source a plan reads: a first part of it, or all that a run would read."""
+
+    mode: Literal["sample", "full"] = "sample"
+
+
 class StartBody(Body):
     """The entities to sync, or the connector whose entities all are to."""
 

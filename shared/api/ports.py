@@ -12,6 +12,8 @@ from shared.adapters.postgres.views import RunView
 from shared.adapters.tokens import TokenVerifier
 from shared.secrets import SecretStore
 from shared.sync.catalogue import ApiDescription, Catalogued, Connector
+from shared.sync.fetch import Source
+from shared.sync.plan import Planner, Subject
 
 Purpose = Literal["delta", "sweep", "refresh", "verify"]
 
@@ -117,6 +119,19 @@ class Overview(Protocol):
     def stats(self, tenants: Tenants) -> Mapping[str, Any]: ...
 
 
+class Opened(Describing, Source, Protocol):
+    """A connector, ready to be asked anything."""
+
+
+class Planning(Protocol):
+    """What a plan reads; none of it writes."""
+
+    def subject(self, entity_uid: UUID) -> Subject: ...
+    def ddl(
+        self, stored: Catalogued, described: ApiDescription, connector: Connector
+    ) -> tuple[Sequence[str], Catalogued]: ...
+
+
 class Verifications(Protocol):
     """Verifications as stored."""
 
@@ -146,7 +161,9 @@ class ApiServices:
     runs: Runs
     overview: Overview
     verifications: Verifications
-    open_source: Callable[[Connector], Describing]
+    planning: Planning
+    planner: Planner
+    open_source: Callable[[Connector], Opened]
     send_outbox: Callable[[], object]
     migrate: Callable[[], Sequence[str]]
     database_ok: Callable[[], object]

@@ -7,11 +7,15 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from shared.adapters.descriptions import offered, sampled
 from shared.api.access import Operator, Reader, Services
-from shared.api.bodies import SyncBody
+from shared.api.bodies import PlanBody, SyncBody
 from shared.api.paging import Cursor, Limit, Page, cut, moment_cursor, pack_moment
+from shared.api.ports import ApiServices, Opened
 from shared.api.runs import RunErrorOut, check_active, start
-from shared.errors import NotFoundError
+from shared.errors import AppError, NotFoundError, PermanentError
+from shared.sync.catalogue import Catalogued, Connector
+from shared.sync.plan import Plan
 
 router = APIRouter(prefix="/api/v1", tags=["proofs"])
 
@@ -57,6 +61,118 @@ class VerificationOut(BaseModel):
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
+
+
+class PlanRowsOut(BaseModel):
+    """Rows by what a run would make of them; `soft_delete` is null where only a whole pass could tell."""
+
+    fetched: int
+    insert: int
+    update: int
+    unchanged: int
+    superseded: int
+    reject: int
+    hold: int
+    soft_delete: int | None
+
+
+class PlanDeletesOut(BaseModel):
+    """Deletes against the guard: `refused` says why the guard would let none happen."""
+
+    due: int | None
+    live: int
+    refused: RunErrorOut | None
+
+
+class PlanSchemaOut(BaseModel):
+    """What discovery would do first: statements on the target, mappings added, and why it could not."""
+
+    statements: list[str]
+    added: list[str]
+    refused: RunErrorOut | None
+    warnings: list[str]
+
+
+class PlanCostOut(BaseModel):
+    """What reading would cost at the speed just met; null where the source does not say how much there is."""
+
+    rows: int | None
+    requests: int | None
+    seconds: float | None
+
+
+class PlanOut(BaseModel):
+    """What a run started now would do. Counts are of the rows read; `complete` where these are all of them."""
+
+    entity_uid: UUID
+    mode: str
+    complete: bool
+    proven: bool | None
+    strategy: str
+    first_load: bool
+    bound: str | None
+    rows: PlanRowsOut
+    rejects_by_code: dict[str, int]
+    deletes: PlanDeletesOut
+    discovery: PlanSchemaOut
+    expected: PlanCostOut
+    in_flight: list[str]
+
+
+@router.post("/entities/{uid}/plan")
+def plan_entity(uid: UUID, caller: Reader, services: Services, body: PlanBody | None = None) -> PlanOut:
+    """What a run would do now, writing nothing: everything is read, compared and counted, and that is all."""
+    view = services.catalogue.entity(uid, caller.tenants)
+    connector = services.catalogue.connector(view.catalogued.entity.connector_uid, caller.tenants)
+    source = services.open_source(connector)
+    discovery = _discovery(view.catalogued, connector, source, services)
+    plan = services.planner.plan(services.planning.subject(uid), source, (body or PlanBody()).mode)
+    return _plan_out(uid, plan, discovery)
+
+
+def _discovery(
+    stored: Catalogued, connector: Connector, source: Opened, services: ApiServices
+) -> PlanSchemaOut:
+    described = next((one for one in offered(source) if one.slug == stored.entity.slug), None)
+    if described is None:
+        return PlanSchemaOut(
+            statements=[], added=[], refused=None, warnings=["the source no longer offers it"]
+        )
+    try:
+        statements, after = services.planning.ddl(stored, sampled(source, [described])[0], connector)
+    except PermanentError as error:
+        return PlanSchemaOut(statements=[], added=[], refused=_error(error), warnings=[])
+    known = {mapping.target for mapping in stored.mappings}
+    added = [mapping.target for mapping in after.mappings if mapping.target not in known]
+    return PlanSchemaOut(
+        statements=list(statements), added=added, refused=None, warnings=list(after.entity.warnings)
+    )
+
+
+def _plan_out(uid: UUID, plan: Plan, discovery: PlanSchemaOut) -> PlanOut:
+    rows = PlanRowsOut(**plan.rows, hold=0, soft_delete=plan.soft_delete)
+    guard = None if plan.guard is None else _error(plan.guard)
+    return PlanOut(
+        entity_uid=uid,
+        mode=plan.mode,
+        complete=plan.complete,
+        proven=plan.proven,
+        strategy=plan.strategy,
+        first_load=plan.first_load,
+        bound=plan.bound,
+        rows=rows,
+        rejects_by_code=dict(plan.rejects),
+        deletes=PlanDeletesOut(due=plan.soft_delete, live=plan.live, refused=guard),
+        discovery=discovery,
+        expected=PlanCostOut(
+            rows=plan.expected_rows, requests=plan.expected_requests, seconds=plan.expected_seconds
+        ),
+        in_flight=list(plan.in_flight),
+    )
+
+
+def _error(error: AppError) -> RunErrorOut:
+    return RunErrorOut(code=error.code, message=error.message, hint=error.hint)
 
 
 @router.post("/entities/{uid}/verify", status_code=202)

@@ -7,6 +7,7 @@ mixed by column from values as they lie in memory, costs a quarter of spelling t
 """
 
 import json
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 
 import numpy as np
@@ -62,23 +63,9 @@ def _words(values: pl.Series, column: ColumnType) -> Words:
 
 
 def _present(values: pl.Series, column: ColumnType) -> Words:
-    match column.kind:
-        case Kind.INTEGER:
-            return _bits(values)
-        case Kind.DATE | Kind.TIMESTAMP | Kind.TIMESTAMPTZ:
-            return _bits(values.to_physical().cast(pl.Int64))
-        case Kind.BOOLEAN:
-            return _bits(values.cast(pl.Int64))
-        case Kind.FLOAT:
-            return _floats(values)
-        case Kind.DECIMAL:
-            return _decimals(values, column)
-        case Kind.BYTES:
-            return _texts(values.bin.encode("hex"))
-        case Kind.JSON:
-            return _texts(_respelt(values))
-        case _:
-            return _texts(values)
+    if column.kind is Kind.DECIMAL:
+        return _decimals(values, column)
+    return _READERS.get(column.kind, _texts)(values)
 
 
 def _bits(values: pl.Series) -> Words:
@@ -107,6 +94,18 @@ def _decimals(values: pl.Series, column: ColumnType) -> Words:
     words = _bits(values.cast(pl.Decimal(38, scale), strict=False).to_physical().cast(pl.Int64, strict=False))
     # Only a column that somebody altered holds more digits than its type; they must not be rounded away.
     return np.where(beyond.to_numpy(), _texts(values), words) if beyond.any() else words
+
+
+_READERS: Mapping[Kind, Callable[[pl.Series], Words]] = {
+    Kind.INTEGER: _bits,
+    Kind.DATE: lambda values: _bits(values.to_physical().cast(pl.Int64)),
+    Kind.TIMESTAMP: lambda values: _bits(values.to_physical()),
+    Kind.TIMESTAMPTZ: lambda values: _bits(values.to_physical()),
+    Kind.BOOLEAN: lambda values: _bits(values.cast(pl.Int64)),
+    Kind.FLOAT: _floats,
+    Kind.BYTES: lambda values: _texts(values.bin.encode("hex")),
+    Kind.JSON: lambda values: _texts(_respelt(values)),
+}
 
 
 def _respelt(values: pl.Series) -> pl.Series:

@@ -45,7 +45,9 @@ class Prepared:
 class Stages:
     """The value stages of one run. `mask_key` keys the hash mask; None where no column asks for it."""
 
-    def __init__(self, config: RunConfig, mask_key: bytes | None = None, identify: Stage = identity.apply) -> None:
+    def __init__(
+        self, config: RunConfig, mask_key: bytes | None = None, identify: Stage = identity.apply
+    ) -> None:
         self._config, self._mask_key = config, mask_key
         self._order: tuple[Stage, ...] = (
             coerce.apply,

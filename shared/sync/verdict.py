@@ -51,7 +51,9 @@ def suspects(judged: pl.DataFrame) -> pl.DataFrame:
 
 def _source(rows: pl.DataFrame) -> pl.DataFrame:
     """One row a key: the newest copy; copies that rules would reject, or that tie, make it refused."""
-    top = rows.filter((pl.col(VERSION) == pl.col(VERSION).max().over(KEY_HASH)).fill_null(True) | pl.col(REFUSED))
+    top = rows.filter(
+        (pl.col(VERSION) == pl.col(VERSION).max().over(KEY_HASH)).fill_null(True) | pl.col(REFUSED)
+    )
     return top.group_by(KEY_HASH).agg(
         pl.col(ROW_HASH).first().alias("s_hash"),
         pl.col(VERSION).first().alias("s_version"),

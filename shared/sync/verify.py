@@ -115,7 +115,11 @@ class _Verification:
         if refused is not None:
             return self._concluded(Verdict("unverified", why=refused))
         standing = self._standing(state)
-        if standing.basis.kind == "none" and standing.basis.deletes_by_sweep and self.config.version is not None:
+        if (
+            standing.basis.kind == "none"
+            and standing.basis.deletes_by_sweep
+            and self.config.version is not None
+        ):
             return self._concluded(Verdict("unverified", why=_no_watermark(self.config)))
         while True:
             read = self._read(standing)
@@ -203,7 +207,9 @@ class _Verification:
 
     def _chunks(self, standing: Standing) -> Generator[Taken, None, None]:
         summing = standing.step == "sum"
-        stages = Stages(self.config, self.worker.mask_key(), fingerprint.apply if summing else fingerprint.named)
+        stages = Stages(
+            self.config, self.worker.mask_key(), fingerprint.apply if summing else fingerprint.named
+        )
         deadline = self.started + self.worker.budget_s
         reading = Reading(self.claim, self.source, stages, self.worker.guards, self.worker.clock, deadline,
                           min(self.worker.chunk_rows, CHUNK_ROWS))  # fmt: skip
@@ -255,7 +261,9 @@ class _Verification:
         self._settle_aside(target)
         differing = source.differing(target)
         if not differing:
-            nothing = pl.DataFrame(schema={KEY_HASH: pl.Binary, "label": pl.String, "sure": pl.Boolean, REFERENCE: pl.String})
+            nothing = pl.DataFrame(
+                schema={KEY_HASH: pl.Binary, "label": pl.String, "sure": pl.Boolean, REFERENCE: pl.String}
+            )
             result = verdict(nothing, standing, 0, complete=True)
             return replace(result, findings={**result.findings, "differing_buckets": 0})
         sizes = np.cumsum(source.sizes(target)[differing])
@@ -273,9 +281,7 @@ class _Verification:
 
     def _again(self, standing: Standing, step: Step, pieces: Sequence[Piece] = ()) -> Standing:
         """The next look at both sides, from their beginnings."""
-        following = replace(
-            standing, step=step, source=self._begun(), block=0, target_ended=False, attempt=1
-        )
+        following = replace(standing, step=step, source=self._begun(), block=0, target_ended=False, attempt=1)
         self.store.save(self.claim, following, self.store.sums(self.claim), pieces, afresh=True)
         return following
 
@@ -436,7 +442,11 @@ def _untouched(rows: pl.DataFrame, config: RunConfig) -> pl.Series:
     known = rows[STORED_HASH].bin.starts_with(bytes([config.hash_version])) & (not documents)
     same_key = again[KEY_HASH] == rows[STORED_KEY]
     nothing = pl.repeat(None, rows.height, dtype=pl.Boolean, eager=True)
-    return (again[ROW_HASH] == rows[STORED_HASH]).zip_with(known, nothing).zip_with(same_key, ~pl.Series(np.ones(rows.height, bool)))
+    return (
+        (again[ROW_HASH] == rows[STORED_HASH])
+        .zip_with(known, nothing)
+        .zip_with(same_key, ~pl.Series(np.ones(rows.height, bool)))
+    )
 
 
 def abreast(*streams: Callable[[], Generator[Item, None, None]]) -> Generator[Item, None, None]:

@@ -25,7 +25,9 @@ KINDS: tuple[Kind, ...] = ("missing_in_target", "extra_in_target", "altered", "d
 DELETED_ROW = "_deleted"  # Boolean
 STORED_HASH = "_stored_hash"  # Binary, what the target says its row's hash is
 STORED_KEY = "_stored_key"  # Binary
-UNTOUCHED = "_untouched"  # Boolean, whether a stored row still has the hashes it was written with; null: unknown
+UNTOUCHED = (
+    "_untouched"  # Boolean, whether a stored row still has the hashes it was written with; null: unknown
+)
 REFUSED = "_refused"  # Boolean, a source row that rules reject
 
 SOURCE_SCHEMA = {KEY_HASH: pl.Binary(), ROW_HASH: pl.UInt64(), VERSION: pl.String(), REFERENCE: pl.String(),

@@ -238,7 +238,9 @@ def verify_unchanged(bench: Bench) -> Iterator[Line]:
         bench.rig.execute("CHECKPOINT")
         answer = bench.rig.work("verify", entity=entity)
         if (answer["outcome"], answer["findings"].get("target_rows")) != ("equal", bench.rows):
-            raise RuntimeError(f"versions: verified as {answer['outcome']} ({answer['why']}): {answer['findings']}")
+            raise RuntimeError(
+                f"versions: verified as {answer['outcome']} ({answer['why']}): {answer['findings']}"
+            )
         return answer
 
     yield line("verify_unchanged", bench.rows, bench.rounds("verify_unchanged", bench.rows, run))

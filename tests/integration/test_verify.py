@@ -1,10 +1,12 @@
 """Verification: equal on a healthy table, different when somebody meddled, and never a false alarm for rows in flight."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from infra.local.sample_erp import TableSpec, parse_columns
+from shared import failpoints
 from tests.integration.harness import MakeWorld, Row, World
 
 STRATEGIES = ("full", "hash", "rowversion")
@@ -176,7 +178,11 @@ def test_source_that_is_down_leaves_it_unverified(make_world: MakeWorld) -> None
     world = made(make_world, "hash", 12, max_retries=0)
     world.erp.fail("/data/t", 500, times=100)
     found = verify(world)
-    assert (found["outcome"], found["status"], found["why"]["code"]) == ("unverified", "failed", "source_unavailable")
+    assert (found["outcome"], found["status"], found["why"]["code"]) == (
+        "unverified",
+        "failed",
+        "source_unavailable",
+    )
 
 
 def test_table_that_was_never_loaded_is_unverified(make_world: MakeWorld) -> None:
@@ -193,3 +199,42 @@ def test_verification_is_due_by_its_own_interval(make_world: MakeWorld) -> None:
     world.sql("UPDATE bridge.sync_runs SET created_at = created_at - interval '2 hours'")
     world.sync()
     assert len(world.get("/api/v1/verifications")["items"]) == 2
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_verification_in_many_slices_finds_what_one_would(make_world: MakeWorld, strategy: str) -> None:
+    world = made(make_world, strategy, 30)
+    world.sql("DELETE FROM public.t WHERE id = 4")
+    world.sql("UPDATE public.t SET note = 'x' WHERE id = 7")
+    world.compose(chunk_rows=3, slice_budget_seconds=0.0001)
+    found = verify(world)
+    assert found["examples"] == {"missing_in_target": ["4"], "altered": ["7"]}, found
+    assert world.sql("SELECT 1 FROM bridge.verification_pieces") == []
+
+
+@pytest.mark.parametrize("point", ["verify.saved", "verify.concluded", "page.after", "finish.before"])
+def test_verification_broken_off_anywhere_goes_on(make_world: MakeWorld, point: str) -> None:
+    world = made(make_world, "rowversion", 12)
+    world.sql("UPDATE public.t SET note = 'x' WHERE id = 7")
+    world.compose(chunk_rows=3, slice_budget_seconds=0.0001)
+    uid = world.post(f"/api/v1/entities/{world.uid('t')}/verify")["verification_uid"]
+    failpoints.arm(f"{point}=raise@2" if point in ("verify.saved", "page.after") else f"{point}=raise@1")
+    with suppress(failpoints.FailpointError):
+        world.pump()
+    failpoints.arm("")
+    # The host died: its message comes back, counted once more.
+    world.sql(
+        "UPDATE bridge.sync_slices SET lease_until = now() - interval '1 s', sent_at = NULL WHERE status = 'running'"
+    )
+    world.tick()
+    world.pump()
+    found = world.get(f"/api/v1/verifications/{uid}")
+    assert (found["outcome"], found["examples"]) == ("different", {"altered": ["7"]}), found
+
+
+def test_stopped_verification_proved_nothing(make_world: MakeWorld) -> None:
+    world = made(make_world, "hash", 6)
+    uid = world.post(f"/api/v1/entities/{world.uid('t')}/verify")["verification_uid"]
+    world.post(f"/api/v1/sync/stop/{uid}")
+    found = world.get(f"/api/v1/verifications/{uid}")
+    assert (found["status"], found["outcome"], found["why"]["code"]) == ("cancelled", "unverified", "stopped")

@@ -18,9 +18,9 @@ KILLS = (1, 2) if NIGHTLY else (1,)
 STRATEGIES = ("full", "hash", "rowversion")
 # What a strategy's second sync cannot pass through, so that a point that is never hit is never taken for a good one.
 NEVER = {
-    "full": {"chunk.lookup", "chunk.copy", "chunk.update", "deletes.mark", "deletes.before_commit", "deletes.chunk"},
-    "hash": {"stage.create", "publish.before_commit", "publish.after_commit"},
-    "rowversion": {"stage.create", "publish.before_commit", "publish.after_commit"},
+    "full": {"verify.saved", "verify.concluded", "chunk.lookup", "chunk.copy", "chunk.update", "deletes.mark", "deletes.before_commit", "deletes.chunk"},
+    "hash": {"verify.saved", "verify.concluded", "stage.create", "publish.before_commit", "publish.after_commit"},
+    "rowversion": {"verify.saved", "verify.concluded", "stage.create", "publish.before_commit", "publish.after_commit"},
 }  # fmt: skip
 
 

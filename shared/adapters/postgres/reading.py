@@ -120,13 +120,18 @@ class PostgresReader:
     def _frame(self, packed: dict[str, object], *, whole: bool) -> pl.DataFrame:
         rows = packed["n"]
         assert isinstance(rows, int)
-        columns = {ROW: pl.int_range(rows, dtype=pl.UInt32, eager=True), VERSION: _texts(packed["version"], rows)}
+        columns = {
+            ROW: pl.int_range(rows, dtype=pl.UInt32, eager=True),
+            VERSION: _texts(packed["version"], rows),
+        }
         for i, column in enumerate(self.config.target_columns):
             columns[f"t{i}"] = _column(column, packed, f"t{i}", rows)
         columns[DELETED_ROW] = pl.Series(np.frombuffer(_bytes(packed["deleted"]), np.uint8).astype(bool))
         if whole:
             columns[STORED_HASH] = _texts(packed["hash"], rows).str.decode("hex")
-            columns[STORED_KEY] = _texts(packed["key"], rows).str.replace_all("-", "", literal=True).str.decode("hex")
+            columns[STORED_KEY] = (
+                _texts(packed["key"], rows).str.replace_all("-", "", literal=True).str.decode("hex")
+            )
         return pl.DataFrame(columns)
 
 

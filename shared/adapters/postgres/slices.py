@@ -104,7 +104,9 @@ class Slices:
             empty = _is_empty(connection, statements)
         connection.execute(query("run_started", self._schema), names | {"empty": empty})
         verifies = row["purpose"] == "verify"
-        writes_seen = not verifies and (config.strategy == "full" or (config.strategy == "hash" and not empty))
+        writes_seen = not verifies and (
+            config.strategy == "full" or (config.strategy == "hash" and not empty)
+        )
         if row["pass_began"] is None and writes_seen:
             row = row | {"pass_began": self._begin_pass(connection, statements, config)}
         if row["pass_began"] is None and config.strategy == "hash":

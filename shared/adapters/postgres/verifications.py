@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import polars as pl
 from psycopg.types.json import Jsonb
 
@@ -28,7 +29,6 @@ from shared.sync.verifying import (
     SyncState,
     Verdict,
 )
-import msgspec
 
 
 class PostgresVerifications:
@@ -62,7 +62,11 @@ class PostgresVerifications:
         afresh: bool,
     ) -> None:
         """Cursor, sums, pieces and lease."""
-        names: dict[str, Any] = {"run": claim.run_uid, "entity": claim.config.entity_uid, "step": standing.step}
+        names: dict[str, Any] = {
+            "run": claim.run_uid,
+            "entity": claim.config.entity_uid,
+            "step": standing.step,
+        }
         with self._database.connection() as connection:
             saved = names | {"source": sums[0].to_bytes(), "target": sums[1].to_bytes()}
             connection.execute(query("verification_save", self._schema), saved)
@@ -104,7 +108,9 @@ class PostgresVerifications:
         row = self._one("verification_verdict", {"run": claim.run_uid})
         if row is None:
             return None
-        why = row["why"] and PermanentError(row["why"]["message"], hint=row["why"]["hint"], code=row["why"]["code"])
+        why = row["why"] and PermanentError(
+            row["why"]["message"], hint=row["why"]["hint"], code=row["why"]["code"]
+        )
         return Verdict(row["outcome"], row["findings"], why)
 
     def conclude(self, claim: Claim, verdict: Verdict) -> None:

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from shared.api import connectors, entities, operations, records, runs
+from shared.api import connectors, entities, operations, proofs, records, runs
 from shared.api.access import Require
 from shared.api.gate import ANONYMOUS
 from tests.unit.api.fakes import World
@@ -23,12 +23,15 @@ DUE = {
     "GET /api/v1/entities/{uid}/runs", "POST /api/v1/sync/start", "GET /api/v1/sync/status/{run_uid}",
     "POST /api/v1/sync/stop/{run_uid}", "GET /api/v1/sync/history", "GET /api/v1/runs/{uid}",
     "GET /api/v1/failed-records", "GET /api/v1/failed-records/{uid}", "POST /api/v1/operations/migrate",
+    "POST /api/v1/entities/{uid}/verify", "POST /api/v1/entities/{uid}/plan", "GET /api/v1/verifications",
+    "GET /api/v1/entities/{uid}/verifications", "GET /api/v1/verifications/{uid}",
     "GET /api/v1/health", "GET /api/v1/health/db", "GET /api/v1/stats",
 }  # fmt: skip
 ROUTERS = (
     connectors.router,
     entities.router,
     runs.router,
+    proofs.router,
     records.router,
     operations.router,
     operations.tenants,
