@@ -87,7 +87,8 @@ def test_plan_writes_nothing(make_world: MakeWorld, strategy: str, mode: str) ->
 
 def test_plan_of_an_empty_target_is_a_first_load(make_world: MakeWorld) -> None:
     world = made(make_world, "hash")
-    world.app.planner = replace(world.app.planner, sample_rows=5)
+    app = world.compose()
+    app.planner = replace(app.planner, sample_rows=5)
     planned = plan(world, "sample")
     assert (planned["first_load"], planned["rows"]["insert"], planned["deletes"]["due"]) == (True, 6, None)
     assert (planned["complete"], planned["expected"]["requests"]) == (False, 7)
