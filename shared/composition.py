@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from shared.adapters.postgres.freezing import Freezing
     from shared.adapters.postgres.planning import PostgresPlanning
     from shared.adapters.postgres.runs import Runs
+    from shared.adapters.postgres.schedules import Schedules
     from shared.adapters.postgres.slices import Slices
     from shared.adapters.postgres.verifications import PostgresVerifications
     from shared.adapters.storage_queue import StorageQueue
@@ -70,6 +71,15 @@ class App:
         """One tick: ask what is due, create runs, send messages."""
         self.tick().run()
         self.beat("detect_changes")
+
+    def load_in_window(self) -> None:
+        """Give background loads their run of the night, where their window is open."""
+        from shared.sync.background import BackgroundLoads
+        from shared.telemetry import log
+
+        if self.settings.background_sync_enabled:
+            BackgroundLoads(self.schedules, self.clock, self.send_outbox, log).run()
+        self.beat("load_in_window")
 
     def sync_table(self, body: bytes, message_id: str, dequeue_count: int) -> None:
         """Work on the slice that a message names; raises MessageError for a message that is none of ours."""
@@ -139,6 +149,7 @@ class App:
             default_limit=s.sync_max_concurrent,
             retry=retry,
             decide=self.guards.claim,
+            now=self.clock.now,
         )
 
     @cached_property
@@ -155,6 +166,13 @@ class App:
 
         limit = self.settings.sync_max_concurrent
         return Runs(self.database, self.slices, self._freezing(), default_limit=limit, uuid7=new_uid)
+
+    @cached_property
+    def schedules(self) -> "Schedules":
+        """Background loads."""
+        from shared.adapters.postgres.schedules import Schedules
+
+        return Schedules(self.database, self.runs)
 
     @cached_property
     def connectors(self) -> "Connectors":
@@ -214,6 +232,7 @@ class App:
             self.slices,
             default_limit=s.sync_max_concurrent,
             default_interval_s=s.default_sync_interval_seconds,
+            by_night=s.background_sync_enabled,
         )
 
     def tick(self) -> "Tick":
@@ -312,6 +331,7 @@ class App:
         from shared.adapters.postgres.overview import Overview
         from shared.api.app import create_app
         from shared.api.ports import ApiServices
+        from shared.sync.windows import Window
 
         s = self.settings
         return create_app(
@@ -330,6 +350,11 @@ class App:
                 database_ok=self._database_ok,
                 new_uid=new_uid,
                 clock=time.monotonic,
+                now=self.clock.now,
+                schedules=self.schedules,
+                schedule_defaults=Window(
+                    s.background_sync_window_start, s.background_sync_window_end, s.background_sync_time_zone
+                ),
                 connector_hosts=s.allowed_connector_hosts,
                 secrets=self.vault,
                 rate_limit_per_minute=s.rate_limit_per_minute,

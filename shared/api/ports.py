@@ -8,12 +8,14 @@ from uuid import UUID
 
 from shared.adapters.descriptions import Describing
 from shared.adapters.postgres.catalogue import Decide, Discovered, EntityView, Tenants
+from shared.adapters.postgres.schedules import ScheduleChoice, ScheduleView
 from shared.adapters.postgres.views import RunView
 from shared.adapters.tokens import TokenVerifier
 from shared.secrets import SecretStore
 from shared.sync.catalogue import ApiDescription, Catalogued, Connector
 from shared.sync.fetch import Source
 from shared.sync.plan import Planner, Subject
+from shared.sync.windows import Window
 
 Purpose = Literal["delta", "sweep", "refresh", "verify"]
 
@@ -146,13 +148,32 @@ class Verifications(Protocol):
     ) -> Sequence[Mapping[str, Any]]: ...
 
 
+class Schedules(Protocol):
+    """Background loads as stored."""
+
+    def schedules(
+        self,
+        tenants: Tenants,
+        *,
+        uid: UUID | None = None,
+        entity_uid: UUID | None = None,
+        connector_uid: UUID | None = None,
+        limit: int = 100,
+        after: UUID | None = None,
+    ) -> Sequence[ScheduleView]: ...
+    def schedule(self, uid: UUID, tenants: Tenants = None) -> ScheduleView: ...
+    def add_schedule(self, uid: UUID, choice: ScheduleChoice, actor: str) -> ScheduleView: ...
+    def change_schedule(self, uid: UUID, choice: ScheduleChoice, actor: str) -> ScheduleView: ...
+    def delete_schedule(self, uid: UUID, actor: str) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ApiServices:
     """Everything the routers act through. `secrets` is None where no vault takes new values.
 
     `connector_hosts`: hosts that a connector may name, lower case. `migrate` names what it applied.
     `database_ok` raises where PostgreSQL cannot be reached. `send_outbox` sends what is admitted; its failing
-    is harmless, the next tick sends again.
+    is harmless, the next tick sends again. `now` is aware, UTC; `schedule_defaults` serve schedules that don't say.
     """
 
     tokens: TokenVerifier
@@ -160,6 +181,7 @@ class ApiServices:
     discovery: Discovery
     runs: Runs
     overview: Overview
+    schedules: Schedules
     verifications: Verifications
     planning: Planning
     planner: Planner
@@ -169,6 +191,8 @@ class ApiServices:
     database_ok: Callable[[], object]
     new_uid: Callable[[], UUID]
     clock: Callable[[], float]
+    now: Callable[[], datetime]
+    schedule_defaults: Window
     connector_hosts: tuple[str, ...] = ()
     secrets: SecretStore | None = None
     rate_limit_per_minute: int = 600

@@ -65,7 +65,7 @@ def _commit(chunk: Chunk, claim: Claim, target: Target, guards: Guards) -> Count
             transaction.reject(rejects)
             hit("chunk.rejects")
         if claim.config.strategy != "full":
-            transaction.resolve(chunk.rows)
+            transaction.resolve(_landed(chunk.rows, rejects))
         if claim.pass_uid is not None:
             _see(chunk, claim, rejects, transaction, guards)
         if claim.config.strategy != "full":
@@ -125,6 +125,11 @@ def _changes(chunk: Chunk, claim: Claim, transaction: ChunkTransaction, guards: 
         pass_began=None if rivals or chunk.attempt > 1 else claim.pass_began,
     )
     return classify(chunk.rows, known, claim.config, stance)
+
+
+def _landed(rows: pl.DataFrame, rejects: pl.DataFrame) -> pl.DataFrame:
+    """The rows that may answer open rejects of their keys; one refused just now must not close its own."""
+    return rows.join(rejects.select(ROW), on=ROW, how="anti") if rejects.height else rows
 
 
 def _see(

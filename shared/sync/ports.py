@@ -32,6 +32,20 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
+class Night:
+    """What a run of a background load may do tonight, frozen when it is created.
+
+    It stops at `ends_at` (our clock), or when its share is done: the rows not yet read at `rows_before`, divided by
+    the `nights_left`, tonight included.
+    """
+
+    schedule_uid: UUID
+    ends_at: datetime
+    nights_left: int
+    rows_before: int
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """One delivery's hold on one slice, and what it needs to work: the run's frozen configuration and cursor.
 
@@ -40,6 +54,7 @@ class Claim:
     this entity ever ended. `indexes_deferred`: a first load left the target without indexes. `clock_ahead_s` is
     PostgreSQL's clock minus ours. `soft_deleted`: what this slice deleted already. `walked`: for a publication, the
     cursor its walk ended with. `last_probe`: what the last proven run left, its probe and what it asked from.
+    `night`: for a background load.
     """
 
     run_uid: UUID
@@ -48,7 +63,7 @@ class Claim:
     epoch: int
     kind: Literal["walk", "publish"]
     lane: Literal["delta", "bulk"]
-    purpose: Literal["delta", "sweep", "refresh", "verify"]
+    purpose: Literal["delta", "sweep", "refresh", "window", "verify"]
     config: RunConfig
     cursor: Mapping[str, Any] | None
     chunk: int
@@ -67,6 +82,7 @@ class Claim:
     attempt: int
     clock_ahead_s: float
     last_probe: Mapping[str, Any] | None = None
+    night: Night | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +115,8 @@ class Ending:
     """How a run ends, and what it leaves for the next. Versions are in order-preserving form.
 
     `proven`: the probe pair may be trusted. `swept`: every key of the table was met, so a sweep is not due.
-    `changed` counts values by "column.rule"; `ignored` names columns the run did not know.
+    `changed` counts values by "column.rule"; `ignored` names columns the run did not know. `night`: for a background
+    load, whether its walk goes on another night, is finished, or must begin again.
     """
 
     status: Literal["success", "partial", "failed"]
@@ -112,6 +129,7 @@ class Ending:
     unproven_snapshots: int = 0
     changed: Mapping[str, int] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
+    night: Literal["goes_on", "finished", "again"] | None = None
 
 
 class Ledger(Protocol):

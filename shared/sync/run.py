@@ -19,12 +19,12 @@ from shared.errors import (
     UnprovenError,
 )
 from shared.failpoints import hit
-from shared.sync import fetch
+from shared.sync import fetch, nights
 from shared.sync.feed import CHUNK_ROWS, Feed, Progressed, Reading
 from shared.sync.fetch import Source, Walk
 from shared.sync.guards import Guards
 from shared.sync.load import load
-from shared.sync.ports import Claim, Clock, Counters, Ending, Ledger, Target
+from shared.sync.ports import Claim, Clock, Counters, Ending, Ledger, Night, Target
 from shared.sync.rowversion import remembered
 from shared.sync.stages import Stages
 from shared.sync.verify import Verifier, ending
@@ -100,21 +100,49 @@ class SliceRunner:
         return "backed_off"
 
     def _walk(self, claim: Claim, source: Source, started: float) -> Outcome:
-        if claim.indexes_deferred and not claim.first_load:
+        if claim.indexes_deferred and (claim.night is not None or not claim.first_load):
             # A first load ended before its time; nothing is looked up or written without the indexes.
             self.target.build_indexes(claim)
-        progressed = self._progressed(claim, source)
+        if claim.night is not None:
+            return self._walk_night(claim, claim.night, source, started)
+        return self._pages(claim, source, self._progressed(claim, source), started)
+
+    def _walk_night(self, claim: Claim, night: Night, source: Source, started: float) -> Outcome:
+        """A background load's slice: in chunks that fit tonight's share; after the window nothing is asked."""
+        if self.clock.now() >= night.ends_at:
+            return self._end(claim, Ending("success", night="goes_on"))
+        at = self._progressed(claim, source)
+        now = self.clock.now()
+        if not at.walk.ended and nights.is_over(night, at.walk, at.probe, now):
+            return self._end(claim, replace(self._landed(at), night="goes_on"))
+        pace = nights.pace(night, at.walk, at.probe, now, self.chunk_rows)
+        paced = replace(self, chunk_rows=pace.chunk_rows, budget_s=min(self.budget_s, pace.budget_s))
+        return paced._pages(claim, source, at, started)
+
+    def _pages(self, claim: Claim, source: Source, progressed: Progressed, started: float) -> Outcome:
         if not progressed.walk.ended:
             with Feed(self._reading(claim, source, started), progressed) as chunks:
                 for number, chunk in enumerate(chunks, claim.chunk):
+                    following = msgspec.convert(chunk.cursor, Progressed)
+                    if claim.night is not None:
+                        nights.demand_resumable(claim.config.slug, following.walk)
                     counters = load(chunk, replace(claim, chunk=number), self.target, self.guards)
                     self._tell_chunk(claim, number, counters)
-                    progressed = msgspec.convert(chunk.cursor, Progressed)
+                    progressed = following
                     self._check_size(claim, progressed.walk)
-                    if not progressed.walk.ended and self._over_budget(started):
-                        self.ledger.continue_later(claim)
-                        return "continued"
+                    if not progressed.walk.ended and (outcome := self._pause(claim, progressed, started)):
+                        return outcome
         return self._conclude(claim, progressed, started)
+
+    def _pause(self, claim: Claim, progressed: Progressed, started: float) -> Outcome | None:
+        """Stop between two chunks: for the night, or for the slice's continuation."""
+        night, now = claim.night, self.clock.now()
+        if night is not None and nights.is_over(night, progressed.walk, progressed.probe, now):
+            return self._end(claim, replace(self._landed(progressed), night="goes_on"))
+        if self._over_budget(started):
+            self.ledger.continue_later(claim)
+            return "continued"
+        return None
 
     def _reading(self, claim: Claim, source: Source, started: float) -> Reading:
         stages = Stages(claim.config, self.mask_key())
@@ -142,8 +170,8 @@ class SliceRunner:
             else None
         )
         probe = source.probe(config.slug, lower, config.parameters)
-        # A refresh fixes a bound too: the watermark it leaves must not pass rows that were still in flight.
-        bounded = is_delta or (claim.purpose == "refresh" and config.version is not None)
+        # Whatever leaves a watermark fixes a bound, too: it must not pass rows that were still in flight.
+        bounded = is_delta or (claim.purpose in ("refresh", "window") and config.version is not None)
         walk = fetch.first_request(config, probe, lower, is_delta=bounded)
         taken = (
             None
@@ -154,6 +182,8 @@ class SliceRunner:
 
     def _conclude(self, claim: Claim, progressed: Progressed, started: float) -> Outcome:
         """The walk is over: publish, delete what a proven pass did not meet, and end the run."""
+        if claim.night is not None:
+            return self._end(claim, self._loaded_by_night(claim, progressed))
         proof = fetch.proof(progressed.walk)
         proven = self.guards.completeness(proof.proven)
         if claim.config.strategy == "full":
@@ -187,6 +217,19 @@ class SliceRunner:
             changed=progressed.changed or {},
             ignored=progressed.ignored,
         )
+
+    def _loaded_by_night(self, claim: Claim, progressed: Progressed) -> Ending:
+        """How the last night ends: it deletes nothing, but the first delta asks from the bound of the first night."""
+        proof = nights.proof_of_nights(progressed.walk)
+        landed = self._landed(progressed)
+        if not self.guards.completeness(proof.proven):
+            return replace(landed, status="partial", error=_unproven(claim, proof.reason), night="again")
+        bound = progressed.walk.bound
+        reached = progressed.walk.greatest if bound is not None else None
+        return replace(landed, watermark=reached, bound=bound, night="finished")
+
+    def _landed(self, progressed: Progressed) -> Ending:
+        return Ending("success", changed=progressed.changed or {}, ignored=progressed.ignored)
 
     def _delete_missing(self, claim: Claim, started: float) -> bool:
         """Soft-delete what the pass proved absent; false when the time budget ended first."""

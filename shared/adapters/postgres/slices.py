@@ -30,7 +30,7 @@ from shared.sync.claims import (
     decide_claim,
 )
 from shared.sync.model import RunConfig
-from shared.sync.ports import Claim, Ending
+from shared.sync.ports import Claim, Ending, Night
 
 # host.json's maxDequeueCount: a holder of that delivery is dead once its message is poison, whatever its lease says.
 MAX_DEQUEUES = 5
@@ -44,6 +44,7 @@ _MADE_HERE = {
     "pass_uid",
     "clock_ahead_s",
     "last_probe",
+    "night",
 }
 _CLAIM_COLUMNS = tuple(f.name for f in fields(Claim) if f.name not in _MADE_HERE)
 
@@ -68,8 +69,9 @@ class Slices:
         default_limit: int,
         retry: Retry,
         decide: Callable[..., Decision] = decide_claim,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._database, self._schema, self._decide = database, database.schema, decide
+        self._database, self._schema, self._decide, self._now = database, database.schema, decide, now
         self._lease_s, self._default_limit, self._retry = lease_s, default_limit, retry
 
     def claim(self, run_uid: UUID, slice_: int, message_id: str, dequeue_count: int) -> ClaimAnswer:
@@ -103,16 +105,18 @@ class Slices:
         if empty is None:
             empty = _is_empty(connection, statements)
         connection.execute(query("run_started", self._schema), names | {"empty": empty})
-        verifies = row["purpose"] == "verify"
-        writes_seen = not verifies and (
-            config.strategy == "full" or (config.strategy == "hash" and not empty)
-        )
+        # A load of many nights never knows what is absent now, and a verification never deletes.
+        snapshot = config.strategy == "full" and row["purpose"] != "verify"
+        deletes = row["purpose"] not in ("window", "verify")
+        writes_seen = snapshot or (config.strategy == "hash" and not empty and deletes)
         if row["pass_began"] is None and writes_seen:
             row = row | {"pass_began": self._begin_pass(connection, statements, config)}
         if row["pass_began"] is None and config.strategy == "hash":
             # A first load has no pass, but must know its own rows when a key comes twice.
             row = row | {"pass_began": row["started_at"] or row["now"]}
-        return _claim(row, config, empty=empty, writes_seen=writes_seen)
+        # How far PostgreSQL's clock is ahead of ours: the only use of ours, which may be wrong by any amount.
+        ahead_s = (row["now"] - self._now()).total_seconds()
+        return _claim(row, config, empty=empty, writes_seen=writes_seen, ahead_s=ahead_s)
 
     def _begin_pass(self, connection: Connection, statements: Statements, config: RunConfig) -> datetime:
         """A partition of its own for the keys this pass sees; dropping it later costs nothing."""
@@ -222,10 +226,14 @@ class Slices:
             "changed": Jsonb(dict(ending.changed)),
             "ignored": Jsonb(list(ending.ignored)),
         }
-        connection.execute(query("state_after_run", self._schema), parameters)
+        left = "state_after_night" if ending.night == "goes_on" else "state_after_run"
+        connection.execute(query(left, self._schema), parameters)
         connection.execute(query("run_end", self._schema), parameters)
         slice_status = "failed" if ending.status == "failed" else "done"
         connection.execute(query("slice_end", self._schema), parameters | {"status": slice_status})
+        if ending.night in ("finished", "again"):
+            finished = {"finished": ending.night == "finished", "trouble": parameters["error"]}
+            connection.execute(query("schedule_finish", self._schema), {"run": run_uid} | finished)
         self._fill_slots(connection, held)
 
     def _judged(self, connection: Connection, run_uid: UUID, ending: Ending) -> Ending:
@@ -290,17 +298,21 @@ class Slices:
                 connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
 
 
-def _claim(row: dict[str, Any], config: RunConfig, *, empty: bool, writes_seen: bool) -> Claim:
+def _claim(
+    row: dict[str, Any], config: RunConfig, *, empty: bool, writes_seen: bool, ahead_s: float
+) -> Claim:
     return Claim(
         **{name: row[name] for name in _CLAIM_COLUMNS},
         epoch=row["epoch"] + 1,
         config=config,
         watermark=row["watermark_start"],
         first_load=empty and config.strategy != "full",
-        new_target=empty and row["never_synced"],
+        # Between two nights a table must have its indexes, so a background load never takes them down.
+        new_target=empty and row["never_synced"] and row["night"] is None,
         pass_uid=row["run_uid"] if writes_seen else None,
-        clock_ahead_s=(row["now"] - datetime.now(UTC)).total_seconds(),
+        clock_ahead_s=ahead_s,
         last_probe=row["probe"],
+        night=row["night"] and msgspec.convert(row["night"], Night),
     )
 
 

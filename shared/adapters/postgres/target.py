@@ -27,6 +27,7 @@ from shared.adapters.postgres.removal import (
     mark_missing,
     slice_update,
 )
+from shared.adapters.postgres.schedules import advance
 from shared.adapters.postgres.statements import (
     ABSENT_HASH,
     BRIDGE_TYPES,
@@ -308,6 +309,8 @@ class PostgresChunk:
         """Cursor, counters and lease, in the slice's own row."""
         self.connection.execute(query("chunk_close", self.statements.schema), slice_update(self.claim, counters) | {
             "cursor": Jsonb(chunk.cursor), "chunks": 1, "lease_s": self.lease_s})  # fmt: skip
+        if self.claim.night is not None:
+            advance(self.connection, self.claim, self.claim.night, chunk, self.statements.schema)
 
 
 def _plan_by_index(connection: Connection, others: Literal["on", "off"]) -> None:

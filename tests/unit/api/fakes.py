@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,6 +11,7 @@ import httpx
 
 from shared.adapters.descriptions import offered
 from shared.adapters.postgres.catalogue import Decide, Discovered, EntityView, Tenants
+from shared.adapters.postgres.schedules import ScheduleChoice, ScheduleView
 from shared.adapters.postgres.views import RunView
 from shared.adapters.tokens import Caller
 from shared.api.app import create_app
@@ -19,7 +20,9 @@ from shared.errors import AppError, ConflictError, NotFoundError, SourceUnavaila
 from shared.sync import fetch
 from shared.sync.catalogue import ApiDescription, Catalogued, Connector, Entity
 from shared.sync.discovery import discover
+from shared.sync.nights import Standing
 from shared.sync.plan import Plan
+from shared.sync.windows import Window
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 OFFERED = fetch.ApiDescription(
@@ -231,6 +234,47 @@ class FakeOverview:
 
 
 @dataclass
+class FakeSchedules:
+    """Schedules in a dictionary, one an entity."""
+
+    catalogue: FakeCatalogue
+    stored: dict[UUID, ScheduleView] = field(default_factory=dict)
+
+    def schedules(
+        self,
+        tenants: Tenants,
+        *,
+        uid: UUID | None = None,
+        entity_uid: UUID | None = None,
+        connector_uid: UUID | None = None,
+        limit: int = 100,
+        after: UUID | None = None,
+    ) -> list[ScheduleView]:
+        mine = {
+            v.catalogued.entity.uid for v in self.catalogue.entities(tenants, connector_uid=connector_uid)
+        }
+        seen = [s for s in self.stored.values() if s.choice.entity_uid in mine and uid in (None, s.uid)]
+        seen = [s for s in seen if entity_uid in (None, s.choice.entity_uid)]
+        return sorted((s for s in seen if after is None or s.uid > after), key=lambda s: s.uid)[:limit]
+
+    def schedule(self, uid: UUID, tenants: Tenants = None) -> ScheduleView:
+        return _one(self.schedules(tenants, uid=uid))
+
+    def add_schedule(self, uid: UUID, choice: ScheduleChoice, actor: str) -> ScheduleView:
+        if any(s.choice.entity_uid == choice.entity_uid for s in self.stored.values()):
+            raise ConflictError("entity: has a schedule already")
+        return self.change_schedule(uid, choice, actor)
+
+    def change_schedule(self, uid: UUID, choice: ScheduleChoice, actor: str) -> ScheduleView:
+        untouched = Standing(0, None, 0, 0, None, None, running=False, finished=False)
+        self.stored[uid] = ScheduleView(uid, choice, untouched, None, None, None, AT, AT)
+        return self.stored[uid]
+
+    def delete_schedule(self, uid: UUID, actor: str) -> None:
+        del self.stored[uid]
+
+
+@dataclass
 class FakeVerifications:
     """Verifications as rows, of the one entity there is."""
 
@@ -308,6 +352,13 @@ class World:
         self.overview.records.append(reject(self.record, self.run, self.entity))
         self.verifications.rows.append(verification(self.run, self.entity))
 
+    @property
+    def schedule(self) -> UUID:
+        """A schedule of the entity, made when first asked for."""
+        found = self.services.schedules.schedules(None)
+        choice = ScheduleChoice(self.entity, time(19), time(7), "UTC", 7, is_active=True)
+        return found[0].uid if found else self.services.schedules.add_schedule(uuid4(), choice, "t").uid
+
     def _services(self) -> ApiServices:
         return ApiServices(
             tokens=FakeTokens(),
@@ -324,6 +375,9 @@ class World:
             database_ok=lambda: None,
             new_uid=uuid4,
             clock=lambda: self.now[0],
+            now=lambda: AT,
+            schedules=FakeSchedules(self.catalogue),
+            schedule_defaults=Window(time(19), time(7), "Europe/Oslo"),
             connector_hosts=("erp.example.com", "127.0.0.1:8007"),
         )
 

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from shared.api import connectors, entities, operations, proofs, records, runs
+from shared.api import connectors, entities, operations, proofs, records, runs, schedules
 from shared.api.access import Require
 from shared.api.gate import ANONYMOUS
 from tests.unit.api.fakes import World
@@ -23,6 +23,7 @@ DUE = {
     "GET /api/v1/entities/{uid}/runs", "POST /api/v1/sync/start", "GET /api/v1/sync/status/{run_uid}",
     "POST /api/v1/sync/stop/{run_uid}", "GET /api/v1/sync/history", "GET /api/v1/runs/{uid}",
     "GET /api/v1/failed-records", "GET /api/v1/failed-records/{uid}", "POST /api/v1/operations/migrate",
+    "GET /api/v1/schedules", "POST /api/v1/schedules", "PUT /api/v1/schedules/{uid}", "DELETE /api/v1/schedules/{uid}",
     "POST /api/v1/entities/{uid}/verify", "POST /api/v1/entities/{uid}/plan", "GET /api/v1/verifications",
     "GET /api/v1/entities/{uid}/verifications", "GET /api/v1/verifications/{uid}",
     "GET /api/v1/health", "GET /api/v1/health/db", "GET /api/v1/stats",
@@ -33,6 +34,7 @@ ROUTERS = (
     runs.router,
     proofs.router,
     records.router,
+    schedules.router,
     operations.router,
     operations.tenants,
 )
@@ -57,7 +59,8 @@ def named(route: APIRoute) -> str:
 
 
 def path(route: APIRoute, world: World, uid: Any = None) -> str:
-    own = {"connectors": world.connector, "entities": world.entity, "failed-records": world.record}
+    own = {"connectors": world.connector, "entities": world.entity, "failed-records": world.record,
+           "schedules": world.schedule}  # fmt: skip
     known = next((v for k, v in own.items() if k in route.path), world.run)
     return route.path.format(uid=uid or known, run_uid=uid or known, name="default")
 
@@ -68,6 +71,7 @@ def body(route: APIRoute, world: World) -> Any:
     return {
         "/api/v1/connectors/{uid}": {"name": "erp", "base_url": "https://erp.example.com", "auth": auth},
         "/api/v1/entities/{uid}": {"connector_uid": str(world.connector), "slug": "planes"},
+        "/api/v1/schedules/{uid}": {"entity_uid": str(world.entity)},
         "/api/v1/connectors/{uid}/notify": {"slugs": ["planes"]},
     }.get(route.path)
 
