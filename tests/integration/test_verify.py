@@ -1,12 +1,14 @@
 """Verification: equal on a healthy table, different when somebody meddled, and never a false alarm for rows in flight."""
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from infra.local.sample_erp import TableSpec, parse_columns
 from shared import failpoints
+from shared.sync.guards import Guards
 from tests.integration.harness import MakeWorld, Row, World
 
 STRATEGIES = ("full", "hash", "rowversion")
@@ -238,3 +240,12 @@ def test_stopped_verification_proved_nothing(make_world: MakeWorld) -> None:
     world.post(f"/api/v1/sync/stop/{uid}")
     found = world.get(f"/api/v1/verifications/{uid}")
     assert (found["status"], found["outcome"], found["why"]["code"]) == ("cancelled", "unverified", "stopped")
+
+
+def test_without_the_completeness_guard_a_walk_that_lost_rows_accuses_the_target(
+    make_world: MakeWorld,
+) -> None:
+    world = made(make_world, "hash", 12)
+    world.compose(replace(Guards(), completeness=lambda _: True))
+    world.erp.behave("t", total=True, total_error=3)
+    assert verify(world)["outcome"] == "equal"
