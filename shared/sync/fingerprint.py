@@ -88,7 +88,8 @@ def _decimals(values: pl.Series, column: ColumnType) -> Words:
     if not holds_scale(column) or (column.precision or 0) > _MAX_DIGITS:
         return _texts(values if values.dtype == pl.String else plain_text(values))
     if values.dtype != pl.String:
-        return _bits(values.to_physical().cast(pl.Int64))
+        # Int64 is unscaled already: the target's reader gives it so, where the table's own type makes it exact.
+        return _bits(values if values.dtype == pl.Int64 else values.to_physical().cast(pl.Int64))
     scale = column.scale or 0
     beyond = values.str.contains(rf"\.[0-9]{{{scale + 1}}}").fill_null(False)
     words = _bits(values.cast(pl.Decimal(38, scale), strict=False).to_physical().cast(pl.Int64, strict=False))

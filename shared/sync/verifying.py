@@ -132,7 +132,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class TargetPart:
-    """A range of the target's rows: ROW, VERSION, t0.., DELETED_ROW; `next_block` is where the next one begins."""
+    """A range of the target's rows: ROW, t0.., DELETED_ROW; `next_block` is where the next one begins.
+
+    Decimals may come as Int64, unscaled. With all that is stored: exact, and VERSION, STORED_HASH, STORED_KEY.
+    """
 
     rows: pl.DataFrame
     next_block: int | None
@@ -160,7 +163,7 @@ class Reader(Protocol):
     """The target's rows."""
 
     def parts(self, first_block: int, *, whole: bool) -> Iterator[TargetPart]:
-        """From a block to the end; `whole` adds STORED_HASH and STORED_KEY."""
+        """From a block to the end; `whole` adds VERSION, STORED_HASH and STORED_KEY."""
 
     def of_keys(self, key_hashes: Sequence[bytes], *, whole: bool) -> Iterator[pl.DataFrame]:
         """The rows that are stored under these key hashes, deleted ones too."""

@@ -63,14 +63,22 @@ def reader(database: str) -> Any:
 
 
 def test_every_kind_comes_back_as_it_is_stored(reader: PostgresReader) -> None:
-    parts = list(reader.parts(0, whole=False))
+    parts = list(reader.parts(0, whole=True))
     assert [part.ended for part in parts] == [True]
     for position, (name, (column, values)) in enumerate(KINDS.items()):
+        read = [v and json.loads(v) for v in values] if column.kind is Kind.JSON else values
         found = parts[0].rows[f"t{position}"].to_list()
-        if column.kind is Kind.JSON:
-            found, values = [v and json.loads(v) for v in found], [v and json.loads(v) for v in values]
-        assert found == values, name
+        assert ([v and json.loads(v) for v in found] if column.kind is Kind.JSON else found) == read, name
     assert parts[0].rows[DELETED_ROW].to_list() == [False] * 3
+
+
+def test_decimals_travel_unscaled_only_while_the_table_declares_them_so(reader: PostgresReader) -> None:
+    place = list(KINDS).index("d")
+    assert next(iter(reader.parts(0, whole=False))).rows[f"t{place}"].to_list() == [150, None, 10_000]
+    with reader.database.connection() as connection:
+        connection.execute("ALTER TABLE public.odd ALTER d TYPE numeric(12,4)")
+    reader._unscaled = None
+    assert next(iter(reader.parts(0, whole=False))).rows[f"t{place}"].to_list() == ["1.5", None, "100"]
 
 
 def test_empty_table_and_no_keys_give_no_rows(reader: PostgresReader) -> None:

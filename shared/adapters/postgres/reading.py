@@ -16,6 +16,7 @@ from psycopg import sql
 from shared.adapters.postgres.database import Connection, Database
 from shared.adapters.postgres.statements import DATA, DELETED, KEY, ROWVERSION, Statements
 from shared.sql import query
+from shared.sync import types
 from shared.sync.mapping import dtype_of
 from shared.sync.model import ROW, VERSION, Kind, RunConfig, TargetColumn
 from shared.sync.verifying import DELETED_ROW, STORED_HASH, STORED_KEY, TargetPart
@@ -23,6 +24,7 @@ from shared.sync.verifying import DELETED_ROW, STORED_HASH, STORED_KEY, TargetPa
 _BLOCK_BYTES = 8192
 _PART_BYTES = 16 * 1024 * 1024
 _LONGEST_PART = 4096  # blocks
+_WHOLE_DIGITS = 18  # of a decimal that fits 64 bits unscaled
 _KEYS_AT_ONCE = 5000
 _DAYS_TO_2000 = 10_957
 _MICROSECONDS_TO_2000 = _DAYS_TO_2000 * 86_400 * 1_000_000
@@ -37,7 +39,7 @@ _FIXED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PostgresReader:
     """`sync.verifying.Reader` over one target; each call is a short transaction of its own."""
 
@@ -46,6 +48,8 @@ class PostgresReader:
     run_uid: UUID
     # Columns met with NULLs: their masks are asked for from then on.
     _holed: set[str] = field(default_factory=set)
+    # Decimals that the table still declares as we do: such travel as whole numbers. Filled when first needed.
+    _unscaled: dict[str, int] | None = None
 
     def parts(self, first_block: int, *, whole: bool) -> Iterator[TargetPart]:
         """Ranges from a block on, to the end; the last has no upper bound, as the table may grow meanwhile.
@@ -90,9 +94,13 @@ class PostgresReader:
             self._holed.update(holed)
 
     def _packed(self, connection: Connection, place: sql.Composable, *, whole: bool) -> dict[str, object]:
-        columns = [*(_packing(i, c) for i, c in enumerate(self.config.target_columns)), *_OWN]
-        columns += [_mask(name, c) for name, c in self._fixed() if name in self._holed]
-        columns += _STORED if whole else []
+        if whole:
+            self._unscaled = {}
+        elif self._unscaled is None:
+            self._unscaled = self._whole_numbers(connection)
+        columns = [self._packing(i, c) for i, c in enumerate(self.config.target_columns)]
+        columns += [_mask(name, c) for name, c, _ in self._fixed() if name in self._holed]
+        columns += [_DELETED, *_STORED] if whole else [_DELETED]
         statement = sql.SQL("SELECT count(*) AS n, {} FROM {} t WHERE {}").format(
             sql.SQL(", ").join(columns),
             Statements(self.config, self.database.schema, self.run_uid).target,
@@ -103,8 +111,41 @@ class PostgresReader:
         assert row is not None
         return row
 
-    def _fixed(self) -> list[tuple[str, TargetColumn]]:
-        return [(f"t{i}", c) for i, c in enumerate(self.config.target_columns) if c.type.kind in _FIXED]
+    def _whole_numbers(self, connection: Connection) -> dict[str, int]:
+        """Scales of the columns beside the key whose values fit 64 bits unscaled, and are declared so in the table."""
+        table = Statements(self.config, self.database.schema, self.run_uid).target.as_string(connection)
+        declared = connection.execute(
+            query("target_types", self.database.schema), {"table": table}
+        ).fetchall()
+        types_of = {row["name"]: row["type"] for row in declared}
+        return {
+            column.name: column.type.scale or 0
+            for column in self.config.target_columns
+            if column.type.kind is Kind.DECIMAL and not column.is_key and (column.type.precision or 99) <= _WHOLE_DIGITS
+            and types_of.get(column.name) == types.sql_type(column.type)
+        }  # fmt: skip
+
+    def _packing(self, position: int, column: TargetColumn) -> sql.Composed:
+        named, name = sql.Identifier("t", column.name), sql.Identifier(f"t{position}")
+        scale = (self._unscaled or {}).get(column.name)
+        if scale is not None:
+            sent = sql.SQL("int8send(({} * {})::int8)").format(named, sql.Literal(10**scale))
+        elif column.type.kind in _FIXED:
+            sent = sql.SQL(_FIXED[column.type.kind][0]).format(named)
+        else:
+            text = sql.SQL("encode({}, 'hex')") if column.type.kind is Kind.BYTES else sql.SQL("{}::text")
+            return _texts_of(text.format(named), f"t{position}")
+        return sql.SQL("string_agg({}, ''::bytea) AS {}").format(sent, name)
+
+    def _fixed(self) -> list[tuple[str, TargetColumn, str]]:
+        """Columns of fixed width, and how an array reads them."""
+        columns = [(f"t{i}", c, self._layout(c)) for i, c in enumerate(self.config.target_columns)]
+        return [(name, column, layout) for name, column, layout in columns if layout is not None]
+
+    def _layout(self, column: TargetColumn) -> str | None:
+        if column.name in (self._unscaled or {}):
+            return ">i8"
+        return _FIXED[column.type.kind][1] if column.type.kind in _FIXED else None
 
     def _holed_now(self, packed: dict[str, object]) -> list[str]:
         """Columns of fixed width that came with fewer values than rows, and without a mask."""
@@ -112,22 +153,19 @@ class PostgresReader:
         assert isinstance(rows, int)
         return [
             name
-            for name, column in self._fixed()
-            if name not in self._holed
-            and len(_bytes(packed[name])) != rows * np.dtype(_FIXED[column.type.kind][1]).itemsize
+            for name, _, layout in self._fixed()
+            if name not in self._holed and len(_bytes(packed[name])) != rows * np.dtype(layout).itemsize
         ]
 
     def _frame(self, packed: dict[str, object], *, whole: bool) -> pl.DataFrame:
         rows = packed["n"]
         assert isinstance(rows, int)
-        columns = {
-            ROW: pl.int_range(rows, dtype=pl.UInt32, eager=True),
-            VERSION: _texts(packed["version"], rows),
-        }
+        columns = {ROW: pl.int_range(rows, dtype=pl.UInt32, eager=True)}
         for i, column in enumerate(self.config.target_columns):
-            columns[f"t{i}"] = _column(column, packed, f"t{i}", rows)
+            columns[f"t{i}"] = _column(column, self._layout(column), packed, f"t{i}", rows)
         columns[DELETED_ROW] = pl.Series(np.frombuffer(_bytes(packed["deleted"]), np.uint8).astype(bool))
         if whole:
+            columns[VERSION] = _texts(packed["version"], rows)
             columns[STORED_HASH] = _texts(packed["hash"], rows).str.decode("hex")
             columns[STORED_KEY] = (
                 _texts(packed["key"], rows).str.replace_all("-", "", literal=True).str.decode("hex")
@@ -142,26 +180,15 @@ def _texts_of(expression: sql.Composable, name: str) -> sql.Composed:
     )
 
 
-def _packing(position: int, column: TargetColumn) -> sql.Composed:
-    named, kind = sql.Identifier("t", column.name), column.type.kind
-    if kind in _FIXED:
-        sent = sql.SQL(_FIXED[kind][0]).format(named)
-        return sql.SQL("string_agg({}, ''::bytea) AS {}").format(sent, sql.Identifier(f"t{position}"))
-    text = sql.SQL("encode({}, 'hex')") if kind is Kind.BYTES else sql.SQL("{}::text")
-    return _texts_of(text.format(named), f"t{position}")
-
-
 def _mask(name: str, column: TargetColumn) -> sql.Composed:
     return sql.SQL("string_agg(boolsend({} IS NULL), ''::bytea) AS {}").format(
         sql.Identifier("t", column.name), sql.Identifier(f"{name}_null")
     )
 
 
-_OWN = [
-    _texts_of(sql.Identifier("t", ROWVERSION), "version"),
-    sql.SQL("string_agg(boolsend({}), ''::bytea) AS deleted").format(sql.Identifier("t", DELETED)),
-]
+_DELETED = sql.SQL("string_agg(boolsend({}), ''::bytea) AS deleted").format(sql.Identifier("t", DELETED))
 _STORED = [
+    _texts_of(sql.Identifier("t", ROWVERSION), "version"),
     _texts_of(sql.SQL("encode({}, 'hex')").format(sql.Identifier("t", DATA)), "hash"),
     _texts_of(sql.SQL("{}::text").format(sql.Identifier("t", KEY)), "key"),
 ]
@@ -188,12 +215,12 @@ def _marked(payload: bytes) -> pl.Series | None:
     return pl.Series(np.searchsorted(np.flatnonzero(data == 0), np.flatnonzero(data == 0xFF)))
 
 
-def _column(column: TargetColumn, packed: dict[str, object], name: str, rows: int) -> pl.Series:
-    kind = column.type.kind
-    if kind not in _FIXED:
+def _column(
+    column: TargetColumn, layout: str | None, packed: dict[str, object], name: str, rows: int
+) -> pl.Series:
+    if layout is None:
         return _from_text(column, _texts(packed[name], rows))
-    values = np.frombuffer(_bytes(packed[name]), _FIXED[kind][1])
-    series = _in_polars(kind, values)
+    series = _in_polars(column.type.kind, np.frombuffer(_bytes(packed[name]), layout))
     if name not in {key.removesuffix("_null") for key in packed if key.endswith("_null")}:
         return series
     present = np.frombuffer(_bytes(packed[f"{name}_null"]), np.uint8) == 0
@@ -204,7 +231,7 @@ def _column(column: TargetColumn, packed: dict[str, object], name: str, rows: in
 
 def _in_polars(kind: Kind, values: NDArray[np.generic]) -> pl.Series:
     match kind:
-        case Kind.INTEGER:
+        case Kind.INTEGER | Kind.DECIMAL:
             return pl.Series(values.astype(np.int64))
         case Kind.FLOAT:
             return pl.Series(values.astype(np.float64))
