@@ -270,6 +270,7 @@ class App:
             clock=self.clock,
             budget_s=s.slice_budget_seconds,
             full_max_rows=s.full_max_rows,
+            split_rows=s.split_rows,
             tell=log,
             verifier=Verifier(self.verifications),
         )

@@ -76,12 +76,13 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """One page to ask for: by `cursor` where there is one, else by `page` number from 1."""
+    """One page to ask for: by `cursor` where there is one, else by `page` number from 1; no row behind `until`."""
 
     slug: str
     page_size: int
     page: int | None = None
     cursor: str | None = None
+    until: str | None = None
     rowversion_gt: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     fields: Literal["keys"] | None = None
@@ -98,6 +99,9 @@ class Source(Protocol):
 
     def probe(self, slug: str, rowversion_gt: str | None, parameters: Mapping[str, str]) -> Probe | None:
         """What changed above `rowversion_gt`; None when the source has no cheap answer."""
+
+    def ranges(self, slug: str, parts: int, parameters: Mapping[str, str]) -> Sequence[str]:
+        """Rising cursors that cut the table into about `parts` equal parts; none where it can't tell."""
 
     def fetch_page(self, request: PageRequest) -> bytes:
         """The body of one page, decompressed."""
@@ -126,7 +130,7 @@ class Walk:
 
     `bound` is an encoded version fixed before the first page (None: no bound). `attempt` counts the walks of
     this run: proof may need a second one, and what it fetches has been landed before. `ended`: no page is
-    left to ask for.
+    left to ask for. `is_part`: of a table read in parts, up to and with the row `until` names (None: to its end).
     """
 
     slug: str
@@ -134,6 +138,8 @@ class Walk:
     attempt: int = 1
     page: int = 1
     cursor: str | None = None
+    until: str | None = None
+    is_part: bool = False
     rowversion_gt: str | None = None
     fields: Literal["keys"] | None = None
     bound: str | None = None
@@ -197,9 +203,40 @@ def next_request(walk: Walk, config: RunConfig) -> PageRequest | None:
         page_size=config.page_size,
         page=walk.page if walk.cursor is None else None,
         cursor=walk.cursor,
+        until=walk.until,
         rowversion_gt=walk.rowversion_gt,
         parameters=config.parameters,
         fields=walk.fields,
+    )
+
+
+def in_parts(walk: Walk, cursors: Sequence[str]) -> list[Walk]:
+    """A walk before its first page as walks over the parts between these cursors."""
+    ends = [*cursors, None]
+    first = replace(walk, is_part=True, until=ends[0])
+    others = zip(cursors, ends[1:], strict=True)
+    return [first, *(replace(first, mode="cursor", cursor=begin, until=end) for begin, end in others)]
+
+
+def joined(walks: Sequence[Walk]) -> Walk:
+    """The walks over all parts as one: proven only if each is, and the first that is not says why.
+
+    Each part may have fixed a bound of its own with its first page. What changed after the lowest of them may be
+    missing from a part that was read early, so no version counts above it.
+    """
+    doubtful = next((walk for walk in walks if not proof(walk).proven), walks[0])
+    bound = min((walk.bound for walk in walks if walk.bound is not None), default=None)
+    versions = {v for walk in walks for v in (walk.greatest, walk.second) if v is not None}
+    counted = sorted({v if bound is None else min(v, bound) for v in versions}, reverse=True)
+    return replace(
+        doubtful,
+        bound=bound,
+        pages=sum(walk.pages for walk in walks),
+        rows=sum(walk.rows for walk in walks),
+        keys=sum(walk.keys for walk in walks),
+        key_sum=format(sum(int(walk.key_sum, 16) for walk in walks) % 2**128, "x"),
+        greatest=counted[0] if counted else None,
+        second=counted[1] if len(counted) > 1 else None,
     )
 
 
@@ -439,7 +476,7 @@ def _doubt(walk: Walk) -> str | None:
         return "not_ended"
     if walk.flaw is not None:
         return walk.flaw
-    if walk.last_total is not None and walk.rows < walk.last_total:
+    if walk.last_total is not None and walk.rows < walk.last_total and not walk.is_part:
         return "fewer_rows_than_total"
     return None if walk.mode == "cursor" else _numbered_doubt(walk)
 

@@ -1,6 +1,6 @@
 """What one slice needs from the outside, as Protocols; adapters carry them out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -52,8 +52,8 @@ class Claim:
     `epoch` fences: any other number in the slice's row means somebody else holds it. `watermark` is in
     order-preserving form. `first_load` says the target was empty when the run began. `new_target`: no run of
     this entity ever ended. `indexes_deferred`: a first load left the target without indexes. `clock_ahead_s` is
-    PostgreSQL's clock minus ours. `soft_deleted`: what this slice deleted already. `walked`: for a publication, the
-    cursor its walk ended with. `last_probe`: what the last proven run left, its probe and what it asked from.
+    PostgreSQL's clock minus ours. `soft_deleted`: what this slice deleted already. `walked`: once the walk is over,
+    what its slices ended with. `last_probe`: what the last proven run left, its probe and what it asked from.
     `night`: for a background load.
     """
 
@@ -61,7 +61,7 @@ class Claim:
     connector_uid: UUID
     slice: int
     epoch: int
-    kind: Literal["walk", "publish"]
+    kind: Literal["walk", "conclude", "publish"]
     lane: Literal["delta", "bulk"]
     purpose: Literal["delta", "sweep", "refresh", "window", "verify"]
     config: RunConfig
@@ -78,7 +78,7 @@ class Claim:
     unproven_snapshots: int
     deletes_barred: bool
     soft_deleted: int
-    walked: Mapping[str, Any] | None
+    walked: Sequence[Mapping[str, Any]]
     attempt: int
     clock_ahead_s: float
     last_probe: Mapping[str, Any] | None = None
@@ -140,6 +140,12 @@ class Ledger(Protocol):
 
     def back_off(self, claim: Claim, error: AppError, wish_s: float | None) -> bool:
         """Queue the slice again after a transient failure; false when its attempts are used up."""
+
+    def split(self, claim: Claim, cursors: Sequence[Mapping[str, Any]]) -> None:
+        """Give the slice the first of these cursors, and each of the others a slice of its own."""
+
+    def end_part(self, claim: Claim) -> None:
+        """End a slice whose part is read; the last one of the run to do so queues a slice that concludes it."""
 
     def begin_publish(self, claim: Claim) -> None:
         """End a snapshot's walk and queue its publication as a slice of its own."""

@@ -3,7 +3,7 @@
 Every statement here follows one order of locks: connector, entity state, slice.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
@@ -155,13 +155,20 @@ class Slices:
             connection.execute(query("admit", self._schema), limit)
 
     def continue_later(self, claim: Claim) -> None:
-        """Hand the slice to its continuation: queued, still admitted, its message in the outbox."""
+        """Hand the slice to its continuation, with its message in the outbox.
+
+        A delta keeps its slot. A bulk slice asks for one anew, behind the deltas of other tables that wait for it.
+        """
         hit("continuation.before")
         names = {"run": claim.run_uid, "slice": claim.slice}
         with self._database.connection() as connection:
             held = self._hold(connection, claim)
-            self._release(connection, names, admitted=True, attempt=held["attempt"], delay_s=0)
-            connection.execute(query("outbox_insert", self._schema), names | {"delay_s": 0})
+            keeps = claim.lane == "delta"
+            self._release(connection, names, admitted=keeps, attempt=held["attempt"], delay_s=0)
+            if keeps:
+                connection.execute(query("outbox_insert", self._schema), names | {"delay_s": 0})
+            else:
+                self._fill_slots(connection, held)
         hit("continuation.after")
 
     def back_off(self, claim: Claim, error: AppError, wish_s: float | None) -> bool:
@@ -183,6 +190,43 @@ class Slices:
         self._fill_slots(connection, held)
         return True
 
+    def split(self, claim: Claim, cursors: Sequence[Mapping[str, Any]]) -> None:
+        """Give the slice the first cursor and each of the others a slice of its own, as slots allow."""
+        hit("continuation.before")
+        with self._database.connection() as connection:
+            held = self._hold(connection, claim)
+            for number, cursor in enumerate(cursors):
+                part = {"run": claim.run_uid, "slice": claim.slice + number, "cursor": Jsonb(dict(cursor))}
+                if number:
+                    made = {"connector": held["connector_uid"], "kind": "walk", "admitted": False}
+                    connection.execute(query("slice_insert", self._schema), part | made)
+                connection.execute(query("slice_range", self._schema), part)
+            self._fill_slots(connection, held)
+        hit("continuation.after")
+
+    def end_part(self, claim: Claim) -> None:
+        """End a slice whose part is read. Under the connector's lock exactly one of a run finds itself the last."""
+        hit("continuation.before")
+        names = {"run": claim.run_uid, "slice": claim.slice}
+        with self._database.connection() as connection:
+            held = self._hold(connection, claim)
+            connection.execute(query("slice_end", self._schema), names | {"status": "done"})
+            row = connection.execute(query("slices_left", self._schema), names).fetchone()
+            assert row is not None, "an aggregate answers one row"
+            if row["unfinished"] == 0:
+                self._follow(connection, claim.run_uid, row["slices"], "conclude", held["connector_uid"])
+            self._fill_slots(connection, held)
+        hit("continuation.after")
+
+    def _follow(
+        self, connection: Connection, run_uid: UUID, slice_: int, kind: str, connector_uid: UUID
+    ) -> None:
+        """Queue a slice that goes on where others ended, in their slot."""
+        names = {"run": run_uid, "slice": slice_}
+        made = names | {"connector": connector_uid, "kind": kind, "admitted": True}
+        connection.execute(query("slice_insert", self._schema), made)
+        connection.execute(query("outbox_insert", self._schema), names | {"delay_s": 0})
+
     def begin_publish(self, claim: Claim) -> None:
         """End a snapshot's walk and queue its publication as a slice of its own, which keeps the slot."""
         hit("continuation.before")
@@ -190,12 +234,7 @@ class Slices:
             held = self._hold(connection, claim)
             names = {"run": claim.run_uid, "slice": claim.slice}
             connection.execute(query("slice_end", self._schema), names | {"status": "done"})
-            following = {"run": claim.run_uid, "slice": claim.slice + 1}
-            connection.execute(
-                query("slice_insert", self._schema),
-                following | {"connector": held["connector_uid"], "kind": "publish", "admitted": True},
-            )
-            connection.execute(query("outbox_insert", self._schema), following | {"delay_s": 0})
+            self._follow(connection, claim.run_uid, claim.slice + 1, "publish", held["connector_uid"])
         hit("continuation.after")
 
     def end(self, claim: Claim, ending: Ending) -> None:
@@ -231,6 +270,7 @@ class Slices:
         connection.execute(query("run_end", self._schema), parameters)
         slice_status = "failed" if ending.status == "failed" else "done"
         connection.execute(query("slice_end", self._schema), parameters | {"status": slice_status})
+        connection.execute(query("slices_abandon", self._schema), parameters)
         if ending.night in ("finished", "again"):
             finished = {"finished": ending.night == "finished", "trouble": parameters["error"]}
             connection.execute(query("schedule_finish", self._schema), {"run": run_uid} | finished)

@@ -1,5 +1,5 @@
--- Called under the connector's row lock: fill its free slots with the oldest slices that may start now, and
--- write their messages. A bulk slice may start only while its entity has no delta in flight.
+-- Called under the connector's row lock: fill its free slots with the oldest slices that may start now, deltas
+-- first, and write their messages. A bulk slice may start only while its entity has no delta in flight.
 WITH taken AS (
     SELECT count(*) AS n FROM {schema}.sync_slices
     WHERE connector_uid = %(connector)s AND admitted AND status IN ('queued', 'running')
@@ -10,7 +10,7 @@ WITH taken AS (
       AND (r.lane = 'delta' OR NOT EXISTS (
             SELECT 1 FROM {schema}.sync_runs d
             WHERE d.entity_uid = r.entity_uid AND d.lane = 'delta' AND d.status IN ('queued', 'running')))
-    ORDER BY r.created_at, s.run_uid, s.slice
+    ORDER BY r.lane = 'bulk', r.created_at, s.run_uid, s.slice
     LIMIT greatest(0, %(limit)s - (SELECT n FROM taken))
 ), admitted AS (
     UPDATE {schema}.sync_slices s SET admitted = true, sent_at = NULL FROM waiting w
