@@ -98,6 +98,9 @@ class _Timed:
     def probe(self, slug: str, rowversion_gt: str | None, parameters: Mapping[str, str]) -> Probe | None:
         return self.source.probe(slug, rowversion_gt, parameters)
 
+    def ranges(self, slug: str, parts: int, parameters: Mapping[str, str]) -> Sequence[str]:
+        return self.source.ranges(slug, parts, parameters)
+
     def fetch_page(self, request: PageRequest) -> bytes:
         began = self.clock.monotonic()
         try:
@@ -267,6 +270,6 @@ def _claim(subject: Subject, config: RunConfig) -> Claim:
         config=config, cursor=None, chunk=0, watermark=subject.watermark, first_load=not subject.live,
         new_target=False, indexes_deferred=False, pass_uid=None, pass_began=None,
         versions_since=subject.versions_since.astimezone(UTC), allow_deletes=None, unproven_snapshots=0,
-        deletes_barred=subject.deletes_barred, soft_deleted=0, walked=None, attempt=0, clock_ahead_s=0.0,
+        deletes_barred=subject.deletes_barred, soft_deleted=0, walked=(), attempt=0, clock_ahead_s=0.0,
         last_probe=subject.last_probe,
     )  # fmt: skip

@@ -71,13 +71,7 @@ class SliceRunner:
     def _attempt(self, claim: Claim, source: Callable[[], Source]) -> Outcome:
         """The work, and what its errors lead to; the decision itself may find that the claim no longer stands."""
         try:
-            if claim.purpose == "verify":
-                return self._verify(claim, source())
-            if claim.kind == "publish":
-                return self._publish(claim)
-            if claim.kind == "conclude":
-                return self._conclude(claim, _walked(claim), self.clock.monotonic())
-            return self._walk(claim, source(), self.clock.monotonic())
+            return self._work(claim, source)
         except FencedError:
             raise
         except PermanentError as error:
@@ -91,6 +85,15 @@ class SliceRunner:
                 code="defect",
             )
             return self._later(claim, broken, None)
+
+    def _work(self, claim: Claim, source: Callable[[], Source]) -> Outcome:
+        if claim.purpose == "verify":
+            return self._verify(claim, source())
+        if claim.kind == "publish":
+            return self._publish(claim)
+        if claim.kind == "conclude":
+            return self._conclude(claim, _walked(claim), self.clock.monotonic())
+        return self._walk(claim, source(), self.clock.monotonic())
 
     def _verify(self, claim: Claim, source: Source) -> Outcome:
         result = self.verifier.run(self, claim, source)
