@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from shared.adapters.postgres.catalogue import Catalogue
     from shared.adapters.postgres.copy_format import Bytes
     from shared.adapters.postgres.database import Database
+    from shared.adapters.postgres.holding import Backoff
+    from shared.adapters.postgres.retries import Retries
     from shared.adapters.postgres.runs import Runs
     from shared.adapters.postgres.slices import Slices
     from shared.adapters.storage_queue import StorageQueue
@@ -83,6 +85,12 @@ class App:
         log("poison_handled", level=30, message_id=message_id, outcome=outcome)
         self.deliveries.flush()
 
+    def retry_rejects(self) -> None:
+        """Queue what is due of stored rows: rejects asked for again, children whose parents came."""
+        self.retries.run()
+        self.deliveries.flush()
+        self.beat("retry_rejects")
+
     def migrate(self) -> tuple[str, ...]:
         """Apply missing migrations; their names."""
         from shared.adapters.postgres.migrations import migrate
@@ -135,6 +143,7 @@ class App:
             default_limit=s.sync_max_concurrent,
             retry=retry,
             decide=self.guards.claim,
+            wake=lambda connection, connector: self.retries.wake(connection, connector),
         )
 
     @cached_property
@@ -154,6 +163,24 @@ class App:
         s = self.settings
         freeze = Freezing(self.catalogue, Defaults(s.default_page_size, s.max_page_size))
         return Runs(self.database, self.slices, freeze, default_limit=s.sync_max_concurrent, uuid7=new_uid)
+
+    @cached_property
+    def retries(self) -> "Retries":
+        """Retry runs of stored rows."""
+        from shared.adapters.postgres.retries import Retries
+
+        asked = {"trigger": "retry", "requested_by": "retry"}
+        return Retries(
+            self.database,
+            lambda connection, entity: self.runs.create_in(connection, entity, "retry", asked),
+            self.slices.admit_connector,
+            self._backoff(),
+        )
+
+    def _backoff(self) -> "Backoff":
+        from shared.adapters.postgres.holding import Backoff
+
+        return Backoff(self.settings.retry_delay_seconds, self.settings.max_retry_delay_seconds)
 
     @cached_property
     def connectors(self) -> "Connectors":
@@ -236,7 +263,9 @@ class App:
 
         s = self.settings
         return SliceRunner(
-            target=PostgresTarget(self.database, lease_s=LEASE_S, uuid7=new_uids),
+            target=PostgresTarget(
+                self.database, lease_s=LEASE_S, uuid7=new_uids, backoff=self._backoff()
+            ),
             ledger=self.slices,
             guards=self.guards,
             clock=self.clock,

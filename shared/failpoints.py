@@ -20,6 +20,8 @@ POINTS = (
     "stage.create", "publish.before_commit", "publish.after_commit", "deletes.mark", "deletes.before_commit",
     "deletes.chunk", "continuation.before", "continuation.after", "finish.before", "finish.after", "log.before",
     "log.after", "acknowledge.before",
+    "chunk.held", "release.pick", "release.landed", "release.before_commit", "release.after_commit",
+    "retry.before_create", "retry.after_create",
 )  # fmt: skip
 
 

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Protocol
 
 from shared.errors import PermanentError
 from shared.sync import fetch
-from shared.sync.catalogue import ApiDescription, DescribedColumn
+from shared.sync.catalogue import ApiDescription, DescribedColumn, Parent
 
 _SAMPLE_ROWS = 100
 
@@ -58,7 +58,7 @@ def _described(api: fetch.ApiDescription) -> ApiDescription:
         delta_strategy=api.delta_strategy,
         version=api.rowversion,
         description=api.description or None,
-        parents=tuple(asdict(parent) for parent in api.parents),
+        parents=tuple(Parent(p.columns, p.slug, p.parent_columns) for p in api.parents),
         pagination=api.pagination,
         page_size_max=api.page_size_max,
         dialect=api.dialect,

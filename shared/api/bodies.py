@@ -129,6 +129,14 @@ class MappingBody(Body):
         return _without(value, ("set_by",))
 
 
+class ParentBody(Body):
+    """`columns` of this table refer to the business key `parent_columns` of the connector's table `slug`."""
+
+    columns: Annotated[list[Name], Field(min_length=1, max_length=32)]
+    slug: Name
+    parent_columns: Annotated[list[Name], Field(min_length=1, max_length=32)]
+
+
 Parameters = Annotated[dict[Name, Annotated[str, StringConstraints(max_length=2000)]], Field(max_length=50)]
 
 
@@ -145,11 +153,11 @@ class EntityBody(Body):
     destination_uid: Annotated[None, _later(None)] = None
     columns: Annotated[list[ColumnBody], Field(max_length=5000)] | None = None
     field_mappings: Annotated[list[MappingBody], Field(max_length=5000)] | None = None
-    parents: Annotated[list[Any], _later([])] = Field(default_factory=list)
+    parents: Annotated[list[ParentBody], Field(max_length=50)] | None = None
     parameters: Parameters | None = None
     engine: Annotated[Literal["functions"], _later("functions")] = "functions"
     contract: Annotated[Literal["evolve"], _later("evolve")] = "evolve"
-    reject_threshold_percent: Annotated[None, _later(None)] = None
+    reject_threshold_percent: Annotated[float, Field(ge=0, le=100)] | None = None
     history: Annotated[Literal[False], _later(False)] = False
     verify_interval_seconds: Annotated[None, _later(None)] = None
     adaptive: Annotated[Literal[False], _later(False)] = False

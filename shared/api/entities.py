@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from shared.adapters.descriptions import offered, sampled
 from shared.adapters.postgres.catalogue import EntityView
@@ -26,6 +26,7 @@ from shared.sync.catalogue import (
     Connector,
     DescribedColumn,
     FieldMapping,
+    Parent,
 )
 from shared.sync.choices import EntityChoice, amend, create
 from shared.sync.model import Expression, Rules, VersionSpec
@@ -64,6 +65,15 @@ class MappingOut(BaseModel):
     set_by: str
 
 
+class ParentOut(BaseModel):
+    """A declared parent."""
+
+    model_config = ConfigDict(from_attributes=True)
+    columns: list[str]
+    slug: str
+    parent_columns: list[str]
+
+
 class EntityOut(BaseModel):
     """An entity as answered."""
 
@@ -79,7 +89,7 @@ class EntityOut(BaseModel):
     destination_uid: UUID | None = None
     columns: list[ColumnOut]
     field_mappings: list[MappingOut]
-    parents: list[dict[str, Any]] = []
+    parents: list[ParentOut] = []
     parameters: dict[str, str]
     engine: str = "functions"
     contract: str = "evolve"
@@ -252,6 +262,8 @@ def _choice(body: EntityBody) -> EntityChoice:
         target_table=body.target_table,
         columns=_columns(body),
         mappings=_mappings(body),
+        parents=_parents(body),
+        reject_threshold_percent=body.reject_threshold_percent,
         parameters=body.parameters,
         sync_enabled=body.sync_enabled,
         sync_interval_seconds=body.sync_interval_seconds,
@@ -267,6 +279,12 @@ def _columns(body: EntityBody) -> tuple[DescribedColumn, ...] | None:
     if body.columns is None:
         return None
     return tuple(DescribedColumn(**column.model_dump()) for column in body.columns)
+
+
+def _parents(body: EntityBody) -> tuple[Parent, ...] | None:
+    if body.parents is None:
+        return None
+    return tuple(Parent(tuple(p.columns), p.slug, tuple(p.parent_columns)) for p in body.parents)
 
 
 def _mappings(body: EntityBody) -> tuple[FieldMapping, ...] | None:
@@ -306,6 +324,7 @@ def _out(view: EntityView) -> EntityOut:
         **same
         | {
             "business_keys": list(entity.business_keys),
+            "parents": [ParentOut.model_validate(parent) for parent in entity.parents],
             "warnings": list(entity.warnings),
             "columns": _columns_out(view.catalogued),
             "field_mappings": [_mapping_out(mapping) for mapping in view.catalogued.mappings],

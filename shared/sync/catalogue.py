@@ -66,6 +66,15 @@ class DescribedColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class Parent:
+    """Columns of this table refer to the business key of the connector's table `slug`; members by name, in order."""
+
+    columns: tuple[str, ...]
+    slug: str
+    parent_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ApiDescription:
     """One table as the connector offers it (an item of its `/api/v1/apis`).
 
@@ -80,7 +89,7 @@ class ApiDescription:
     delta_strategy: str = "hash"
     version: VersionSpec | None = None
     description: str | None = None
-    parents: tuple[Mapping[str, object], ...] = ()
+    parents: tuple[Parent, ...] = ()
     pagination: Pagination | None = None
     page_size_max: int | None = None
     dialect: str = "oracle"
@@ -120,7 +129,9 @@ class Entity:
     ordered_by_rowversion: bool = False
     page_size_max: int | None = None
     columns: tuple[DescribedColumn, ...] = ()
+    parents: tuple[Parent, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
+    reject_threshold_percent: float | None = None
     sync_enabled: bool = True
     sync_interval_seconds: int | None = None
     overlap: int = 0
@@ -258,6 +269,7 @@ def freeze(
         delete_after_missing=entity.delete_after_missing,
         parameters=dict(entity.parameters),
         generation=generation,
+        reject_threshold_percent=entity.reject_threshold_percent,
     )
 
 

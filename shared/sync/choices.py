@@ -15,6 +15,7 @@ from shared.sync.catalogue import (
     DescribedColumn,
     Entity,
     FieldMapping,
+    Parent,
     is_rename,
     key_targets,
     sources_of,
@@ -34,6 +35,8 @@ class EntityChoice:
     target_table: str | None = None
     columns: tuple[DescribedColumn, ...] | None = None
     mappings: tuple[FieldMapping, ...] | None = None
+    parents: tuple[Parent, ...] | None = None
+    reject_threshold_percent: float | None = None
     parameters: Mapping[str, str] | None = None
     sync_enabled: bool | None = None
     sync_interval_seconds: int | None = None
@@ -47,6 +50,7 @@ class EntityChoice:
 # Fields that only a person sets, with what they go back to when a PUT leaves them out.
 _PLAIN: Mapping[str, object] = {
     "parameters": {},
+    "reject_threshold_percent": None,
     "sync_enabled": True,
     "sync_interval_seconds": None,
     "overlap": 0,
@@ -54,7 +58,7 @@ _PLAIN: Mapping[str, object] = {
     "delete_guard_percent": 10.0,
     "key_sweep_interval_seconds": DAY_S,
 }
-_DISCOVERED = ("api_name", "delta_strategy", "business_keys", "delete_after_missing")
+_DISCOVERED = ("api_name", "delta_strategy", "business_keys", "delete_after_missing", "parents")
 
 
 def create(
@@ -124,6 +128,7 @@ def _chosen(base: Catalogued, choice: EntityChoice) -> Catalogued:
         "api_name": choice.api_name or entity.api_name,
         "delta_strategy": strategy,
         "business_keys": choice.business_keys or entity.business_keys,
+        "parents": entity.parents if choice.parents is None else choice.parents,
         "delete_after_missing": choice.delete_after_missing or default_delete_after_missing(strategy),
     }
     for name, default in _PLAIN.items():

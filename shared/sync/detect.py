@@ -40,6 +40,7 @@ class DueEntity:
     parameters: Mapping[str, str]
     last_probe: Mapping[str, Any] | None
     sweep_due: bool
+    has_parents: bool = False
 
 
 @dataclass(frozen=True, slots=True)

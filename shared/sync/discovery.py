@@ -82,6 +82,7 @@ def first_seen(
         ordered_by_rowversion=described.ordered_by_rowversion,
         page_size_max=described.page_size_max,
         columns=described.columns,
+        parents=described.parents,
         delete_after_missing=default_delete_after_missing(strategy),
         warnings=(*warnings, *skipped),
     )
@@ -101,6 +102,7 @@ def _refresh(described: ApiDescription, connector: Connector, existing: Catalogu
         "pagination": described.pagination,
         "ordered_by_rowversion": described.ordered_by_rowversion,
         "page_size_max": described.page_size_max,
+        "parents": described.parents,
         "delete_after_missing": default_delete_after_missing(strategy),
     }
     changes = {name: value for name, value in found.items() if name not in entity.person_set}

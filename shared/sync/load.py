@@ -14,6 +14,7 @@ from shared.failpoints import hit
 from shared.sync.delta import KNOWN_SCHEMA, Changes, Stance, classify
 from shared.sync.guards import Guards
 from shared.sync.model import KEY_HASH, REJECT_SCHEMA, ROW
+from shared.sync.parents import Waiting, nobody
 from shared.sync.ports import (
     Chunk,
     ChunkConflictError,
@@ -80,6 +81,8 @@ def _commit(chunk: Chunk, claim: Claim, target: Target, guards: Guards) -> Count
 def _may_defer(chunk: Chunk, claim: Claim) -> bool:
     """Only the first chunk of a new, empty target's first load, of a size where it pays."""
     begins = claim.first_load and claim.new_target and claim.chunk == 0
+    if any(parent.entity_uid == claim.config.entity_uid for parent in claim.config.parents):
+        return False  # every chunk looks its parents up in this very table
     return begins and chunk.expected is not None and _DEFER_FROM <= chunk.expected <= _DEFER_TO
 
 
@@ -93,22 +96,58 @@ def _stage(chunk: Chunk, transaction: ChunkTransaction) -> Counters:
 def _apply(
     chunk: Chunk, claim: Claim, transaction: ChunkTransaction, guards: Guards
 ) -> tuple[Counters, pl.DataFrame]:
-    changes = _changes(chunk, claim, transaction, guards)
+    changes, waiting = _wait(_changes(chunk, claim, transaction, guards), claim, transaction, guards)
     transaction.insert(changes.inserts)
     hit("chunk.copy")
     transaction.update(changes.updates)
     transaction.touch(changes.touches)
     hit("chunk.update")
+    late, released = _settle_waiting(chunk, changes, waiting, claim, transaction)
     rejects = concat([chunk.rejects, keyed_from_rows(changes.rejects, chunk.rows, chunk.raw, claim.config)])
     counters = Counters(
         fetched=chunk.fetched,
         inserted=changes.inserts.height,
         updated=changes.updates.height,
         unchanged=changes.unchanged,
-        superseded=chunk.superseded + changes.superseded,
+        superseded=chunk.superseded + changes.superseded + late,
         rejected=rejects.height,
+        held=waiting.rows.height - late,
+        released=released,
     )
     return counters, rejects
+
+
+def _wait(
+    changes: Changes, claim: Claim, transaction: ChunkTransaction, guards: Guards
+) -> tuple[Changes, Waiting]:
+    """The changes without the rows that lack a parent, and those rows."""
+    writes = pl.concat([changes.inserts, changes.updates])
+    if not claim.config.parents or writes.is_empty():
+        return changes, nobody(writes)
+    waiting = guards.parents(writes, claim.config, transaction.absent_parents)
+    if waiting.rows.is_empty():
+        return changes, waiting
+    inserts, updates = (
+        rows.join(waiting.rows.select(ROW), on=ROW, how="anti", maintain_order="left")
+        for rows in (changes.inserts, changes.updates)
+    )
+    return replace(changes, inserts=inserts, updates=updates), waiting
+
+
+def _settle_waiting(
+    chunk: Chunk, changes: Changes, waiting: Waiting, claim: Claim, transaction: ChunkTransaction
+) -> tuple[int, int]:
+    """Keep who waits, close who was answered, wake who waited for these: rows that came too late, rows released."""
+    written = pl.concat([changes.inserts, changes.updates])
+    transaction.arrive(written[KEY_HASH])
+    if not claim.may_hold:
+        return 0, 0
+    beside = [waiting.rows.select(ROW), changes.rejects.select(ROW)]
+    answers = chunk.rows.join(pl.concat(beside), on=ROW, how="anti", maintain_order="left")
+    released = transaction.answer(answers, written, chunk.requested_at)
+    late = transaction.hold(waiting, chunk.requested_at) if waiting.rows.height else 0
+    hit("chunk.held")
+    return late, released
 
 
 def _changes(chunk: Chunk, claim: Claim, transaction: ChunkTransaction, guards: Guards) -> Changes:

@@ -10,7 +10,8 @@ from uuid import UUID
 import polars as pl
 
 from shared.errors import AppError
-from shared.sync.model import RunConfig
+from shared.sync.model import Reference, RunConfig
+from shared.sync.parents import Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +41,16 @@ class Claim:
     this entity ever ended. `indexes_deferred`: a first load left the target without indexes. `clock_ahead_s` is
     PostgreSQL's clock minus ours. `soft_deleted`: what this slice deleted already. `walked`: for a publication, the
     cursor its walk ended with. `last_probe`: what the last proven run left, its probe and what it asked from.
+    `may_hold`: rows of this entity wait for parents, or may.
     """
 
     run_uid: UUID
     connector_uid: UUID
     slice: int
     epoch: int
-    kind: Literal["walk", "publish"]
+    kind: Literal["walk", "publish", "retry"]
     lane: Literal["delta", "bulk"]
-    purpose: Literal["delta", "sweep", "refresh"]
+    purpose: Literal["delta", "sweep", "refresh", "retry"]
     config: RunConfig
     cursor: Mapping[str, Any] | None
     chunk: int
@@ -67,6 +69,7 @@ class Claim:
     attempt: int
     clock_ahead_s: float
     last_probe: Mapping[str, Any] | None = None
+    may_hold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +175,18 @@ class ChunkTransaction(Protocol):
     def resolve(self, rows: pl.DataFrame) -> None:
         """Close the open rejects that these landed rows answer."""
 
+    def absent_parents(self, reference: Reference, sought: pl.DataFrame) -> pl.Series:
+        """NUMBERs of the distinct references (parents.NUMBER, `t..`) without a live row in the parent's target."""
+
+    def hold(self, waiting: Waiting, read_at: datetime) -> int:
+        """Keep rows that must wait, the newest a key; how many were older than one that waits already."""
+
+    def answer(self, rows: pl.DataFrame, written: pl.DataFrame, read_at: datetime) -> int:
+        """Close waiting rows that these rows answer; how many of them are among the `written` ones."""
+
+    def arrive(self, key_hashes: pl.Series) -> None:
+        """Mark the children that wait for these landed rows as due."""
+
     def see(self, key_hashes: pl.Series, unkeyed: int) -> None:
         """Record keys that this pass met, and how many of its rejects have no key."""
 
@@ -200,6 +215,9 @@ class Target(Protocol):
     def delete_due(self, claim: Claim, limit: int) -> AbstractContextManager["Deletion"]:
         """One fenced transaction that soft-deletes up to `limit` due rows."""
 
+    def release(self, claim: Claim) -> AbstractContextManager["Release"]:
+        """One transaction that lands waiting rows; raises ChunkConflictError where another lane came between."""
+
     def publication(self, claim: Claim) -> AbstractContextManager["Publication"]:
         """The one transaction that moves a staged snapshot into the target; the slice's row is locked first."""
 
@@ -216,6 +234,16 @@ class Deletion(Fenced, Protocol):
 
     def delete(self) -> int:
         """Delete the batch, close the rejects of its keys, count it in the slice; how many rows."""
+
+
+class Release(Fenced, Protocol):
+    """The open transaction of one batch of waiting rows."""
+
+    def take(self, limit: int, *, guarded: bool) -> Counters | None:
+        """Land the waiting rows whose parents arrived, hold the others again; None when nothing is due any more."""
+
+    def close(self, counters: Counters) -> None:
+        """Count the batch in the slice, renew the lease."""
 
 
 class Publication(Fenced, Protocol):

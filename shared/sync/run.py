@@ -33,6 +33,7 @@ from shared.sync.guards import Guards
 from shared.sync.load import load
 from shared.sync.model import KEY_HASH, VERSION
 from shared.sync.ports import Chunk, Claim, Clock, Counters, Ending, Ledger, Target
+from shared.sync.retry import Retry
 from shared.sync.rowversion import Progress, encode_one, remembered
 from shared.sync.stages import Stages
 
@@ -94,6 +95,8 @@ class SliceRunner:
         try:
             if claim.kind == "publish":
                 return self._publish(claim)
+            if claim.kind == "retry":
+                return self._retry(claim, self.clock.monotonic())
             return self._walk(claim, source(), self.clock.monotonic())
         except FencedError:
             raise
@@ -133,6 +136,18 @@ class SliceRunner:
                         self.ledger.continue_later(claim)
                         return "continued"
         return self._conclude(claim, progressed, started)
+
+    def _retry(self, claim: Claim, started: float) -> Outcome:
+        """Land stored rows that are due, batch by batch, and end the run when none is left."""
+        if claim.indexes_deferred:
+            self.target.build_indexes(claim)
+        retry = Retry(self.target, self.guards, self.chunk_rows)
+        while (counters := retry.step(claim)) is not None:
+            self._tell_chunk(claim, claim.chunk, counters)
+            if self._over_budget(started):
+                self.ledger.continue_later(claim)
+                return "continued"
+        return self._end(claim, Ending("success"))
 
     def _check_size(self, claim: Claim, walk: Walk) -> None:
         if claim.config.strategy == "full" and walk.rows > self.full_max_rows:

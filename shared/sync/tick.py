@@ -62,8 +62,16 @@ class Tick:
         self._send()
         outcomes: Counter[str] = Counter()
         looked_at: list[UUID] = []
+        children: list[Detected] = []
 
         def report(detected: Detected) -> None:
+            # Their parents' runs are to be there first, so that a child knows whom to wait for.
+            if detected.entity.has_parents:
+                children.append(detected)
+            else:
+                settle(detected)
+
+        def settle(detected: Detected) -> None:
             if detected.outcome == "left":
                 outcomes["left"] += 1
                 return
@@ -78,6 +86,8 @@ class Tick:
                 looked_at.clear()
 
         self.detector().look(self.agenda.due(), report)
+        for child in children:
+            settle(child)
         self.agenda.probed(looked_at)
         self._send()
         self.tell("tick", **outcomes)

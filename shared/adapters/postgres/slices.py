@@ -16,6 +16,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres.database import Connection, Database
+from shared.adapters.postgres.holding import prepare
 from shared.adapters.postgres.statements import Statements
 from shared.errors import AppError, FencedError
 from shared.failpoints import hit
@@ -44,6 +45,7 @@ _MADE_HERE = {
     "pass_uid",
     "clock_ahead_s",
     "last_probe",
+    "may_hold",
 }
 _CLAIM_COLUMNS = tuple(f.name for f in fields(Claim) if f.name not in _MADE_HERE)
 
@@ -68,9 +70,12 @@ class Slices:
         default_limit: int,
         retry: Retry,
         decide: Callable[..., Decision] = decide_claim,
+        wake: Callable[[Connection, UUID], None] = lambda _connection, _connector: None,
     ) -> None:
+        """`wake` creates the retry runs that the end of a run made due, in the ending transaction."""
         self._database, self._schema, self._decide = database, database.schema, decide
         self._lease_s, self._default_limit, self._retry = lease_s, default_limit, retry
+        self._wake = wake
 
     def claim(self, run_uid: UUID, slice_: int, message_id: str, dequeue_count: int) -> ClaimAnswer:
         """Claim the slice a message names, or say why not; a slice without a slot first tries to get one."""
@@ -103,13 +108,22 @@ class Slices:
         if empty is None:
             empty = _is_empty(connection, statements)
         connection.execute(query("run_started", self._schema), names | {"empty": empty})
-        writes_seen = config.strategy == "full" or (config.strategy == "hash" and not empty)
+        retries = row["kind"] == "retry"
+        may_hold = self._prepare_holding(connection, statements)
+        writes_seen = not retries and (
+            config.strategy == "full" or (config.strategy == "hash" and not empty)
+        )
         if row["pass_began"] is None and writes_seen:
             row = row | {"pass_began": self._begin_pass(connection, statements, config)}
-        if row["pass_began"] is None and config.strategy == "hash":
+        if row["pass_began"] is None and config.strategy == "hash" and not retries:
             # A first load has no pass, but must know its own rows when a key comes twice.
             row = row | {"pass_began": row["started_at"] or row["now"]}
-        return _claim(row, config, empty=empty, writes_seen=writes_seen)
+        claim = _claim(row, config, empty=empty, writes_seen=writes_seen)
+        return replace(claim, may_hold=may_hold, first_load=claim.first_load and not retries)
+
+    def _prepare_holding(self, connection: Connection, statements: Statements) -> bool:
+        connection.execute("SELECT set_config('lock_timeout', '10s', true)")
+        return prepare(connection, statements)
 
     def _begin_pass(self, connection: Connection, statements: Statements, config: RunConfig) -> datetime:
         """A partition of its own for the keys this pass sees; dropping it later costs nothing."""
@@ -196,6 +210,10 @@ class Slices:
         hit("finish.before")
         with self._database.connection() as connection:
             held = self._hold(connection, claim)
+            if claim.may_hold:
+                # Rows that wait for each other: nothing else will ever arrive for them.
+                ids = {"entity": claim.config.entity_uid, "run": claim.run_uid}
+                connection.execute(query("awaited_circles", self._schema), ids)
             self._end(connection, held, claim.run_uid, claim.slice, ending)
             self._drop_work_tables(connection, claim)
         hit("finish.after")
@@ -219,10 +237,13 @@ class Slices:
             "changed": Jsonb(dict(ending.changed)),
             "ignored": Jsonb(list(ending.ignored)),
         }
-        connection.execute(query("state_after_run", self._schema), parameters)
+        if held["purpose"] != "retry":
+            # A retry asked the source nothing: what the last sync left behind still stands.
+            connection.execute(query("state_after_run", self._schema), parameters)
         connection.execute(query("run_end", self._schema), parameters)
         slice_status = "failed" if ending.status == "failed" else "done"
         connection.execute(query("slice_end", self._schema), parameters | {"status": slice_status})
+        self._wake(connection, held["connector_uid"])
         self._fill_slots(connection, held)
 
     def _judged(self, connection: Connection, run_uid: UUID, ending: Ending) -> Ending:

@@ -16,10 +16,12 @@ from psycopg import errors as pg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from shared.adapters.postgres import copy_format
+from shared.adapters.postgres import holding
 from shared.adapters.postgres.copy_format import Bytes, Field
+from shared.adapters.postgres.copying import send, target_fields
 from shared.adapters.postgres.database import RETRYABLE, Connection, Database, translate
 from shared.adapters.postgres.indexes import build, defer
+from shared.adapters.postgres.release import PostgresRelease
 from shared.adapters.postgres.removal import (
     PostgresDeletion,
     PostgresPublication,
@@ -27,16 +29,8 @@ from shared.adapters.postgres.removal import (
     mark_missing,
     slice_update,
 )
-from shared.adapters.postgres.statements import (
-    BRIDGE_TYPES,
-    DATA,
-    KEY,
-    REFERENCE_TEXT,
-    ROWVERSION,
-    UID,
-    Statements,
-    copy_into,
-)
+from shared.adapters.postgres.holding import Backoff
+from shared.adapters.postgres.statements import Statements
 from shared.errors import ConfigurationError, TargetRefusedError
 from shared.sql import query
 from shared.sync.delta import KNOWN_SCHEMA
@@ -45,35 +39,42 @@ from shared.sync.model import (
     RAW_KEY,
     REFERENCE,
     ROW,
-    ROW_HASH,
     VERSION,
     ColumnType,
     Kind,
+    Reference,
 )
+from shared.sync.parents import Waiting
 from shared.sync.ports import Chunk, ChunkConflictError, Claim, Counters, Due, RowsRefusedError
 
 _MICROSECONDS_TO_2000 = 946_684_800_000_000
 _HASH_BYTES = 33
 _REFUSED_VALUE = re.compile("22...|23502|23514|54000")  # data exceptions, NOT NULL, CHECK, index row too long
 _REFUSED_AT_MOST = 1000  # rows of a chunk; above it the table is at fault, not its rows
-_BRIDGE_FRAME = {KEY: KEY_HASH, DATA: ROW_HASH, ROWVERSION: VERSION, REFERENCE_TEXT: REFERENCE}
 
 
 class PostgresTarget:
     """`sync.ports.Target` over one database. `lease_s` must not be below the function timeout."""
 
-    def __init__(self, database: Database, *, lease_s: int, uuid7: Callable[[int], Bytes]) -> None:
+    def __init__(
+        self, database: Database, *, lease_s: int, uuid7: Callable[[int], Bytes], backoff: Backoff
+    ) -> None:
         self._database, self._lease_s = database, lease_s
-        self._uuid7 = uuid7
+        self._uuid7, self._backoff = uuid7, backoff
 
     @contextmanager
     def chunk(self, claim: Claim) -> Iterator["PostgresChunk"]:
         """One REPEATABLE READ transaction: what was looked up is what gets written, or the server says no."""
+        with self._repeatable(claim) as (connection, statements):
+            yield PostgresChunk(connection, claim, statements, self._lease_s, self._uuid7, self._backoff)
+
+    @contextmanager
+    def _repeatable(self, claim: Claim) -> Iterator[tuple[Connection, Statements]]:
         statements = Statements(claim.config, self._database.schema, claim.run_uid)
         try:
             with self._database.bare_connection() as connection:
                 connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                yield PostgresChunk(connection, claim, statements, self._lease_s, self._uuid7)
+                yield connection, statements
         except pg.UndefinedTable:
             raise ConfigurationError(
                 f"{claim.config.slug}: its target table {statements.target.as_string()} does not exist",
@@ -86,6 +87,12 @@ class PostgresTarget:
             if _REFUSED_VALUE.fullmatch(error.sqlstate or ""):
                 raise RowsRefusedError(error.sqlstate) from None
             raise translate(error, self._database.server.name) from None
+
+    @contextmanager
+    def release(self, claim: Claim) -> Iterator[PostgresRelease]:
+        """One batch of waiting rows, under the same isolation as a chunk."""
+        with self._repeatable(claim) as (connection, statements):
+            yield PostgresRelease(connection, claim, statements, self._lease_s, self._backoff)
 
     def build_indexes(self, claim: Claim) -> None:
         """See indexes.build; fenced like every write."""
@@ -159,22 +166,6 @@ class PostgresTarget:
         yield from self._halve(connection, statements, rows[middle:])
 
 
-def send(connection: Connection, table: sql.Composable, fields: Sequence[Field]) -> None:
-    """COPY the fields into a table."""
-    encoded = copy_format.encode(fields)
-    with connection.cursor() as cursor, cursor.copy(copy_into(table, encoded.columns)) as copy:
-        for piece in encoded.pieces:
-            copy.write(piece)
-
-
-def target_fields(statements: Statements, rows: pl.DataFrame, uids: Bytes | None) -> list[Field]:
-    """A batch's mapped and bridge columns, ready to send; new rows bring their uids."""
-    columns = statements.config.target_columns
-    fields = [Field(c.name, rows[f"t{i}"], c.type) for i, c in enumerate(columns)]
-    fields += [Field(name, rows[frame], BRIDGE_TYPES[name]) for name, frame in _BRIDGE_FRAME.items()]
-    return fields if uids is None else [*fields, Field(UID, uids, BRIDGE_TYPES[UID])]
-
-
 @dataclass(slots=True)
 class PostgresChunk:
     """`sync.ports.ChunkTransaction` over one open transaction."""
@@ -184,6 +175,7 @@ class PostgresChunk:
     statements: Statements
     lease_s: int
     uuid7: Callable[[int], Bytes]
+    backoff: Backoff
 
     def known(self, rows: pl.DataFrame) -> pl.DataFrame:
         """What the target stores under the rows' keys, looked up in the source's order through the key's index."""
@@ -264,6 +256,8 @@ class PostgresChunk:
         send(self.connection, sql.Identifier("chunk_rejects"), fields)
         ids = {"run": self.claim.run_uid, "entity": self.claim.config.entity_uid}
         self.connection.execute(query("rejects_keep", schema), ids)
+        if self.claim.may_hold:
+            holding.close_by_rejects(self.connection, self.statements)
         self.connection.execute("DROP TABLE chunk_rejects")
 
     def resolve(self, rows: pl.DataFrame) -> None:
@@ -283,6 +277,30 @@ class PostgresChunk:
                 "versions": landed[VERSION].to_list(),
             }
             self.connection.execute(query("rejects_resolve", schema), parameters)
+
+    def absent_parents(self, reference: Reference, sought: pl.DataFrame) -> pl.Series:
+        """See holding.absent."""
+        return holding.absent(self.connection, self.statements, reference, sought)
+
+    def hold(self, waiting: Waiting, read_at: datetime) -> int:
+        """See holding.hold."""
+        return holding.hold(
+            self.connection,
+            self.claim,
+            self.statements,
+            waiting,
+            read_at=read_at,
+            uids=self.uuid7(waiting.rows.height),
+            backoff=self.backoff,
+        )
+
+    def answer(self, rows: pl.DataFrame, written: pl.DataFrame, read_at: datetime) -> int:
+        """See holding.answer."""
+        return holding.answer(self.connection, self.claim, self.statements, rows, written, read_at)
+
+    def arrive(self, key_hashes: pl.Series) -> None:
+        """See holding.arrive."""
+        holding.arrive(self.connection, self.statements, key_hashes)
 
     def see(self, key_hashes: pl.Series, unkeyed: int) -> None:
         """COPY the pass's key hashes into its own partition."""
