@@ -263,9 +263,7 @@ class App:
 
         s = self.settings
         return SliceRunner(
-            target=PostgresTarget(
-                self.database, lease_s=LEASE_S, uuid7=new_uids, backoff=self._backoff()
-            ),
+            target=PostgresTarget(self.database, lease_s=LEASE_S, uuid7=new_uids, backoff=self._backoff()),
             ledger=self.slices,
             guards=self.guards,
             clock=self.clock,

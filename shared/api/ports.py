@@ -114,6 +114,17 @@ class Overview(Protocol):
         limit: int = 100,
         after: tuple[datetime, UUID] | None = None,
     ) -> Sequence[Mapping[str, Any]]: ...
+    def pending_children(
+        self,
+        tenants: Tenants,
+        *,
+        entity_uid: UUID | None = None,
+        connector_uid: UUID | None = None,
+        status: str | None = None,
+        parent_key: str | None = None,
+        limit: int = 100,
+        after: tuple[datetime, UUID] | None = None,
+    ) -> Sequence[Mapping[str, Any]]: ...
     def stats(self, tenants: Tenants) -> Mapping[str, Any]: ...
 
 

@@ -13,7 +13,6 @@ from shared.errors import ConservationError, DeleteGuardError
 from shared.sync.claims import Decision, decide_claim
 from shared.sync.delta import Settled, settle
 from shared.sync.fetch import Walk, fix_bound
-from shared.sync.parents import Waiting, hold
 from shared.sync.ports import Counters, Due, Fenced
 from shared.sync.rowversion import check_progress, lower_bound
 
@@ -73,7 +72,7 @@ class Guards:
     lower_bound: Callable[..., str | None] = lower_bound
     progress: Callable[..., None] = check_progress
     claim: Callable[..., Decision] = decide_claim
-    parents: Callable[..., Waiting] = hold
     rejects_are_seen: bool = True
     row_versions: bool = True
+    hold_children: bool = True
     release_guard: bool = True

@@ -14,7 +14,7 @@ from shared.failpoints import hit
 from shared.sync.delta import KNOWN_SCHEMA, Changes, Stance, classify
 from shared.sync.guards import Guards
 from shared.sync.model import KEY_HASH, REJECT_SCHEMA, ROW
-from shared.sync.parents import Waiting, nobody
+from shared.sync.parents import Waiting, hold, nobody
 from shared.sync.ports import (
     Chunk,
     ChunkConflictError,
@@ -122,9 +122,9 @@ def _wait(
 ) -> tuple[Changes, Waiting]:
     """The changes without the rows that lack a parent, and those rows."""
     writes = pl.concat([changes.inserts, changes.updates])
-    if not claim.config.parents or writes.is_empty():
+    if not guards.hold_children or not claim.config.parents or writes.is_empty():
         return changes, nobody(writes)
-    waiting = guards.parents(writes, claim.config, transaction.absent_parents)
+    waiting = hold(writes, claim.config, transaction.absent_parents)
     if waiting.rows.is_empty():
         return changes, waiting
     inserts, updates = (

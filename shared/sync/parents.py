@@ -18,7 +18,10 @@ from shared.sync.model import KEY_HASH, REFERENCE, ROW, Reference, RunConfig, Ta
 
 NUMBER = "_number"  # UInt32, of a distinct reference
 PARENT = "_parent"  # String, uid of the parent's entity
-FINE, OUTSIDE = -1, -2  # where a self reference points: to a row that stands, to one that is nowhere in the batch
+FINE, OUTSIDE = (
+    -1,
+    -2,
+)  # where a self reference points: to a row that stands, to one that is nowhere in the batch
 Look = Callable[[Reference, pl.DataFrame], pl.Series]
 _MEMBER = "_place"
 
@@ -189,9 +192,7 @@ def _own(config: RunConfig) -> list[int]:
     return [i for i, reference in enumerate(config.parents) if reference.entity_uid == config.entity_uid]
 
 
-def _standing(
-    judged: pl.DataFrame, config: RunConfig
-) -> tuple[NDArray[np.bool_], list[NDArray[np.int64]]]:
+def _standing(judged: pl.DataFrame, config: RunConfig) -> tuple[NDArray[np.bool_], list[NDArray[np.int64]]]:
     """Rows that lack a parent of another table, and where each reference to the own table points."""
     own = _own(config)
     others = [f"a{i}" for i in range(len(config.parents)) if i not in own]

@@ -258,6 +258,9 @@ class Publication(Fenced, Protocol):
         Of several walks only the `final` one counts; None: none was complete, so each key's latest walk does.
         """
 
+    def hold(self) -> Counters:
+        """Take the rows that lack a parent out of the snapshot: held rows, and those older than ones that wait."""
+
     def due(self) -> "Due":
         """What publishing would soft-delete."""
 

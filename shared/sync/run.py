@@ -271,6 +271,8 @@ class SliceRunner:
         """Publish what was staged; `proven` numbers the walk proven complete; without one nothing is deleted."""
         with self.target.publication(claim) as publication:
             settled = publication.settle(proven)
+            if self.guards.hold_children and claim.config.parents:
+                settled = settled + publication.hold()
             due = publication.due()
             may_delete = proven is not None and due.keys_complete and not claim.deletes_barred
             if may_delete:

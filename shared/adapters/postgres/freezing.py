@@ -31,9 +31,7 @@ class Freezing:
             return replace(config, strategy="hash")
         return config
 
-    def _parents(
-        self, connection: Connection, child: Catalogued, config: RunConfig
-    ) -> tuple[Reference, ...]:
+    def _parents(self, connection: Connection, child: Catalogued, config: RunConfig) -> tuple[Reference, ...]:
         siblings = self.catalogue.siblings(connection, child.entity.connector_uid)
         declared = {slug: [p.slug for p in one.entity.parents] for slug, one in siblings.items()}
         return references(child, config, siblings, circle_of(child.entity.slug, declared))

@@ -12,8 +12,8 @@ from uuid import UUID
 import polars as pl
 from psycopg import sql
 
-from shared.adapters.postgres.copying import send, target_fields
 from shared.adapters.postgres.copy_format import Bytes, Field
+from shared.adapters.postgres.copying import send, target_fields
 from shared.adapters.postgres.database import Connection
 from shared.adapters.postgres.statements import (
     DATA,
@@ -28,8 +28,8 @@ from shared.adapters.postgres.statements import (
 )
 from shared.sql import query
 from shared.sync import types
-from shared.sync.model import KEY_HASH, REFERENCE, ROW, VERSION, ColumnType, Kind, Reference, RunConfig
 from shared.sync.mapping import dtype_of
+from shared.sync.model import KEY_HASH, REFERENCE, ROW, VERSION, ColumnType, Kind, Reference, RunConfig
 from shared.sync.parents import NUMBER, PARENT, Waiting, keys_of, reference_columns
 from shared.sync.ports import Claim
 
@@ -76,9 +76,7 @@ def prepare(connection: Connection, statements: Statements) -> bool:
     """
     config, schema = statements.config, statements.schema
     table = held_table(schema, config.entity_uid)
-    state = connection.execute(
-        query("held_state", schema), {"table": table.as_string(connection)}
-    ).fetchone()
+    state = connection.execute(query("held_state", schema), {"table": table.as_string(connection)}).fetchone()
     if state is None or state["columns"] is None:
         if not config.parents:
             return False
@@ -148,7 +146,12 @@ def _index(table: sql.Identifier, config: RunConfig, place: int) -> sql.Composed
     """Children are found by the parent they wait for, whatever else waits."""
     name = sql.Identifier(f"held_{UUID(config.entity_uid).hex}_awaits_{place + 1}")
     return sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} (({}[{}])) WHERE {}[{}] IS NOT NULL").format(
-        name, table, sql.Identifier(AWAITS), sql.Literal(place + 1), sql.Identifier(AWAITS), sql.Literal(place + 1)
+        name,
+        table,
+        sql.Identifier(AWAITS),
+        sql.Literal(place + 1),
+        sql.Identifier(AWAITS),
+        sql.Literal(place + 1),
     )
 
 
@@ -158,23 +161,24 @@ def absent(
     """NUMBERs of the distinct references that have no live row in the parent's target."""
     columns = reference_columns(statements.config, reference)
     alias = sql.SQL(", ").join(
-        sql.SQL("{} AS {}").format(sql.Identifier(c.name), sql.Identifier(f"r{i}")) for i, c in enumerate(columns)
+        sql.SQL("{} AS {}").format(sql.Identifier(c.name), sql.Identifier(f"r{i}"))
+        for i, c in enumerate(columns)
     )
     connection.execute(
-        sql.SQL("CREATE TEMP TABLE sought ON COMMIT DROP AS SELECT 0::int4 AS _number, {} FROM {} WITH NO DATA").format(
-            alias, statements.target
-        )
+        sql.SQL(
+            "CREATE TEMP TABLE sought ON COMMIT DROP AS SELECT 0::int4 AS _number, {} FROM {} WITH NO DATA"
+        ).format(alias, statements.target)
     )
     fields = [Field("_number", sought[NUMBER].cast(pl.Int64), _INTEGER)]
-    fields += [Field(f"r{i}", sought[f"t{place}"], columns[i].type) for i, place in enumerate(reference.columns)]
+    fields += [
+        Field(f"r{i}", sought[f"t{place}"], columns[i].type) for i, place in enumerate(reference.columns)
+    ]
     send(connection, sql.Identifier("sought"), fields)
     packed = connection.execute(
         sql.SQL(
             "SELECT array_agg(u._number) AS numbers FROM sought u"
             " WHERE NOT EXISTS (SELECT 1 FROM {parent} p WHERE {same} AND NOT p.{deleted})"
-        ).format(
-            parent=parent_table(reference), same=_same(reference, "u"), deleted=sql.Identifier(DELETED)
-        )
+        ).format(parent=parent_table(reference), same=_same(reference, "u"), deleted=sql.Identifier(DELETED))
     ).fetchone()
     connection.execute("DROP TABLE sought")
     return pl.Series((packed or {}).get("numbers") or [], dtype=pl.UInt32)
@@ -214,9 +218,7 @@ def hold(
     """Keep the rows, the newest version a key; how many were older than what waits already (superseded)."""
     places = range(len(claim.config.parents))
     rows = waiting.rows
-    extra = sql.SQL(", ").join(
-        sql.SQL("NULL::uuid AS {}").format(sql.Identifier(f"_a{i}")) for i in places
-    )
+    extra = sql.SQL(", ").join(sql.SQL("NULL::uuid AS {}").format(sql.Identifier(f"_a{i}")) for i in places)
     columns = [*statements.data_names, UID, KEY, DATA, ROWVERSION, REFERENCE_TEXT]
     connection.execute(
         sql.SQL("CREATE TEMP TABLE chunk_held ON COMMIT DROP AS SELECT {}, {} FROM {} WITH NO DATA").format(
@@ -232,9 +234,7 @@ def hold(
     return superseded
 
 
-def settle(
-    connection: Connection, claim: Claim, statements: Statements, source: str, read_at: Any
-) -> int:
+def settle(connection: Connection, claim: Claim, statements: Statements, source: str, read_at: Any) -> int:
     """Put the rows of a table with `_a..` among the waiting ones; how many were older than those."""
     values = {
         "entity": claim.config.entity_uid,
@@ -266,7 +266,9 @@ def settle(
             source=sql.Identifier(source),
             columns=names(columns),
             a=names([f"_a{i}" for i in range(len(claim.config.parents))]),
-            set=sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(n)) for n in assignments),
+            set=sql.SQL(", ").join(
+                sql.SQL("{0} = excluded.{0}").format(sql.Identifier(n)) for n in assignments
+            ),
         ),
         values,
     )
@@ -336,7 +338,7 @@ def close_by_rejects(connection: Connection, statements: Statements) -> None:
     connection.execute(
         compose(
             "DELETE FROM {held} h USING chunk_rejects u WHERE h.{key} = u.key_hash"
-            " AND (h.{version} IS NULL OR u.version IS NULL OR h.{version} <= u.version COLLATE \"C\")",
+            ' AND (h.{version} IS NULL OR u.version IS NULL OR h.{version} <= u.version COLLATE "C")',
             statements,
         )
     )
@@ -375,9 +377,15 @@ def keyed(
     })  # fmt: skip
     hashes, texts = keys_of(frame, reference, statements.config)
     if rows:
-        fields = [Field(f"r{i}", frame[f"t{place}"], columns[i].type) for i, place in enumerate(reference.columns)]
+        fields = [
+            Field(f"r{i}", frame[f"t{place}"], columns[i].type) for i, place in enumerate(reference.columns)
+        ]
         text = ColumnType(Kind.TEXT)
-        send(connection, sql.Identifier(name), [*fields, Field("_hash", hashes, _UUID), Field("_key", texts, text)])
+        send(
+            connection,
+            sql.Identifier(name),
+            [*fields, Field("_hash", hashes, _UUID), Field("_key", texts, text)],
+        )
     return pl.DataFrame({KEY_HASH: hashes, REFERENCE: texts}).with_columns(
         pl.lit(reference.entity_uid, pl.String).alias(PARENT)
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from psycopg import sql
 
 from shared.adapters.postgres.database import Connection
+from shared.adapters.postgres.fence import hold_fence, slice_update
 from shared.adapters.postgres.holding import (
     PARTS,
     Backoff,
@@ -22,7 +23,6 @@ from shared.adapters.postgres.holding import (
     keyed,
     parent_table,
 )
-from shared.adapters.postgres.removal import hold_fence, slice_update
 from shared.adapters.postgres.statements import DATA, KEY, REFERENCE_TEXT, ROWVERSION, UID, Statements, names
 from shared.failpoints import hit
 from shared.sql import query
@@ -105,9 +105,7 @@ class PostgresRelease:
         if any(self._is_own(reference) for reference in self.claim.config.parents):
             picked = self._with_chains(picked)
         values = {"generation": self.claim.config.generation, "limit": limit, "chain": _CHAIN_ROWS}
-        self.connection.execute(
-            sql.SQL("CREATE TEMP TABLE taken ON COMMIT DROP AS ") + picked, values
-        )
+        self.connection.execute(sql.SQL("CREATE TEMP TABLE taken ON COMMIT DROP AS ") + picked, values)
         row = self.connection.execute("SELECT count(*) AS n FROM taken").fetchone()
         return int(row["n"]) if row else 0
 
@@ -175,7 +173,9 @@ class PostgresRelease:
     def _refers(self, reference: Reference, i: int) -> sql.Composed:
         columns = self._columns(reference)
         return sql.SQL(" AND ").join(
-            sql.SQL("{}.{} = h.{}").format(sql.Identifier(f"p{i}"), sql.Identifier(key), sql.Identifier(column))
+            sql.SQL("{}.{} = h.{}").format(
+                sql.Identifier(f"p{i}"), sql.Identifier(key), sql.Identifier(column)
+            )
             for key, column in zip(reference.key_names, columns, strict=True)
         )
 
@@ -273,7 +273,9 @@ class PostgresRelease:
         for i, reference in enumerate(parents):
             awaited.append(self._keys(reference, i))
             joins.append(self._keyed(reference, i))
-        hashes = sql.SQL(", ").join(sql.SQL("{}._hash").format(sql.Identifier(f"k{i}")) for i in range(len(parents)))
+        hashes = sql.SQL(", ").join(
+            sql.SQL("{}._hash").format(sql.Identifier(f"k{i}")) for i in range(len(parents))
+        )
         moved = self.connection.execute(
             compose(
                 "UPDATE {held} u SET {awaits} = n.now FROM ("

@@ -104,7 +104,9 @@ class Runs:
         uid: UUID = run["uid"]
         return uid
 
-    def create_in(self, connection: Connection, entity_uid: UUID, purpose: str, asked: dict[str, Any]) -> UUID:
+    def create_in(
+        self, connection: Connection, entity_uid: UUID, purpose: str, asked: dict[str, Any]
+    ) -> UUID:
         """The same inside the caller's transaction, which holds the connector's lock; the database's errors stay."""
         return self._create(connection, entity_uid, purpose, {"allow_deletes": None, "reason": None} | asked)
 

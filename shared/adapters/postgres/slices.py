@@ -110,9 +110,7 @@ class Slices:
         connection.execute(query("run_started", self._schema), names | {"empty": empty})
         retries = row["kind"] == "retry"
         may_hold = self._prepare_holding(connection, statements)
-        writes_seen = not retries and (
-            config.strategy == "full" or (config.strategy == "hash" and not empty)
-        )
+        writes_seen = not retries and (config.strategy == "full" or (config.strategy == "hash" and not empty))
         if row["pass_began"] is None and writes_seen:
             row = row | {"pass_began": self._begin_pass(connection, statements, config)}
         if row["pass_began"] is None and config.strategy == "hash" and not retries:

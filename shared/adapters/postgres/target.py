@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,16 +20,15 @@ from shared.adapters.postgres import holding
 from shared.adapters.postgres.copy_format import Bytes, Field
 from shared.adapters.postgres.copying import send, target_fields
 from shared.adapters.postgres.database import RETRYABLE, Connection, Database, translate
+from shared.adapters.postgres.fence import hold_fence, slice_update
+from shared.adapters.postgres.holding import Backoff
 from shared.adapters.postgres.indexes import build, defer
 from shared.adapters.postgres.release import PostgresRelease
 from shared.adapters.postgres.removal import (
     PostgresDeletion,
     PostgresPublication,
-    hold_fence,
     mark_missing,
-    slice_update,
 )
-from shared.adapters.postgres.holding import Backoff
 from shared.adapters.postgres.statements import Statements
 from shared.errors import ConfigurationError, TargetRefusedError
 from shared.sql import query
@@ -121,7 +120,7 @@ class PostgresTarget:
         """A snapshot's publication, its slice locked from the first statement."""
         statements = Statements(claim.config, self._database.schema, claim.run_uid)
         with self._database.connection() as connection:
-            publication = PostgresPublication(connection, claim, statements, self._lease_s)
+            publication = PostgresPublication(connection, claim, statements, self._lease_s, self._backoff)
             publication.lock_slice()
             yield publication
 
