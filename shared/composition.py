@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from shared.adapters.postgres.agenda import Agenda
     from shared.adapters.postgres.catalogue import Catalogue
     from shared.adapters.postgres.copy_format import Bytes
-    from shared.adapters.postgres.database import Database
+    from shared.adapters.postgres.database import Connection, Database
     from shared.adapters.postgres.holding import Backoff
     from shared.adapters.postgres.retries import Retries
     from shared.adapters.postgres.runs import Runs
@@ -87,6 +87,7 @@ class App:
 
     def retry_rejects(self) -> None:
         """Queue what is due of stored rows: rejects asked for again, children whose parents came."""
+        self.retries.purge(self.settings.reject_payload_days)
         self.retries.run()
         self.deliveries.flush()
         self.beat("retry_rejects")
@@ -143,7 +144,7 @@ class App:
             default_limit=s.sync_max_concurrent,
             retry=retry,
             decide=self.guards.claim,
-            wake=lambda connection, connector: self.retries.wake(connection, connector),
+            wake=self._wake,
         )
 
     @cached_property
@@ -176,6 +177,10 @@ class App:
             self.slices.admit_connector,
             self._backoff(),
         )
+
+    def _wake(self, connection: "Connection", connector_uid: UUID) -> None:
+        """Late: retries need runs, which need slices, which call this."""
+        self.retries.wake(connection, connector_uid)
 
     def _backoff(self) -> "Backoff":
         from shared.adapters.postgres.holding import Backoff
@@ -315,6 +320,7 @@ class App:
                 catalogue=self.catalogue,
                 discovery=DiscoveryService(self.catalogue, new_uid),
                 runs=self.runs,
+                rejects=self.retries,
                 overview=Overview(self.database, default_interval_s=s.default_sync_interval_seconds),
                 open_source=self.connectors.open,
                 send_outbox=self.send_outbox,

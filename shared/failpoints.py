@@ -21,7 +21,7 @@ POINTS = (
     "deletes.chunk", "continuation.before", "continuation.after", "finish.before", "finish.after", "log.before",
     "log.after", "acknowledge.before",
     "chunk.held", "release.pick", "release.landed", "release.before_commit", "release.after_commit",
-    "retry.before_create", "retry.after_create",
+    "retry.before_create", "retry.after_create", "replay.pick", "replay.before_commit", "replay.after_commit",
 )  # fmt: skip
 
 

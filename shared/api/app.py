@@ -26,6 +26,7 @@ def create_app(services: ApiServices) -> FastAPI:
     for module in (connectors, entities, runs, records, waiting, operations):
         app.include_router(module.router)
     app.include_router(operations.tenants)
+    app.include_router(records.retrying)
     problems.install(app)
     limiter = RateLimiter(services.rate_limit_per_minute, services.clock)
     app.add_middleware(Gate, tokens=services.tokens, limiter=limiter)

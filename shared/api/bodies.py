@@ -212,6 +212,23 @@ class SyncBody(Body):
         return self
 
 
+class RetryBody(Body):
+    """Which open rejects to try again; every filter given narrows them, none means all the caller may act on."""
+
+    uids: Annotated[list[UUID], Field(min_length=1, max_length=10_000)] | None = None
+    entity_uid: UUID | None = None
+    connector_uid: UUID | None = None
+    code: Name | None = None
+    min_age_seconds: Annotated[int, Field(ge=0, le=10 * _YEAR_S)] | None = None
+    max_age_seconds: Annotated[int, Field(ge=0, le=10 * _YEAR_S)] | None = None
+
+
+class DiscardBody(Body):
+    """Why nobody wants the row; the audit trail keeps it."""
+
+    reason: Text
+
+
 class StartBody(Body):
     """The entities to sync, or the connector whose entities all are to."""
 

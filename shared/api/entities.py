@@ -1,6 +1,6 @@
 """Routes of entities: the tables that are synced."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -30,6 +30,7 @@ from shared.sync.catalogue import (
 )
 from shared.sync.choices import EntityChoice, amend, create
 from shared.sync.model import Expression, Rules, VersionSpec
+from shared.sync.parents import problems
 from shared.sync.rules import RulesError, dump_rules, parse_rules
 
 router = APIRouter(prefix="/api/v1/entities", tags=["entities"])
@@ -137,6 +138,7 @@ def create_entity(body: EntityBody, caller: Admin, services: Services) -> Entity
     connector = _connector(body, caller, services)
     described = _description(body, connector, services)
     choice = _choice(body)
+    siblings = _siblings(body, services)
     uid = services.new_uid()
 
     def decide(existing: Catalogued | None, taken: Sequence[str]) -> Change:
@@ -145,7 +147,10 @@ def create_entity(body: EntityBody, caller: Admin, services: Services) -> Entity
                 f"entity {body.slug!r}: the connector has one already",
                 hint=f"PUT /api/v1/entities/{existing.entity.uid}",
             )
-        return create(described, choice, connector, uid=uid, taken_tables=taken)
+        change = create(described, choice, connector, uid=uid, taken_tables=taken)
+        if body.parents is not None:
+            _check_parents(change.after, siblings)
+        return change
 
     return _change(services, body, decide, caller=caller, action="entity.create", revive=True)
 
@@ -167,13 +172,17 @@ def put_entity(uid: UUID, body: EntityBody, caller: Admin, services: Services) -
             f"entity {stored.slug}: {wrong[0][0]} cannot be changed", wrong, hint="create another entity"
         )
     choice = _choice(body)
+    siblings = _siblings(body, services)
 
     def decide(existing: Catalogued | None, _taken: Sequence[str]) -> Change:
         if existing is None or existing.entity.uid != uid:
             raise ConflictError(
                 f"entity {stored.slug}: was deleted meanwhile", hint="list the entities again"
             )
-        return amend(existing, choice)
+        change = amend(existing, choice)
+        if body.parents is not None:
+            _check_parents(change.after, siblings)
+        return change
 
     return _change(services, body, decide, caller=caller, action="entity.change")
 
@@ -285,6 +294,35 @@ def _parents(body: EntityBody) -> tuple[Parent, ...] | None:
     if body.parents is None:
         return None
     return tuple(Parent(tuple(p.columns), p.slug, tuple(p.parent_columns)) for p in body.parents)
+
+
+def _siblings(body: EntityBody, services: ApiServices) -> dict[str, Catalogued]:
+    """The connector's entities that the body declares as parents, by slug."""
+    wanted = {parent.slug for parent in body.parents or ()}
+    found: dict[str, Catalogued] = {}
+    after = None
+    while wanted - set(found):
+        page = services.catalogue.entities(None, connector_uid=body.connector_uid, limit=500, after=after)
+        if not page:
+            break
+        after = page[-1].catalogued.entity.uid
+        found |= {v.catalogued.entity.slug: v.catalogued for v in page if v.catalogued.entity.slug in wanted}
+    return found
+
+
+def _check_parents(child: Catalogued, siblings: Mapping[str, Catalogued]) -> None:
+    """Raises InvalidError naming each declared parent that cannot be looked up."""
+    known = {**siblings, child.entity.slug: child}
+    wrong = [
+        (f"parents[{i}]", detail)
+        for i, declared in enumerate(child.entity.parents)
+        for detail in problems(declared, child, known.get(declared.slug))
+    ]
+    if wrong:
+        what = "; ".join(f"{name}: {detail}" for name, detail in wrong)
+        raise InvalidError(
+            f"entity {child.entity.slug}: {what}", wrong, hint="correct the parents named and send it again"
+        )
 
 
 def _mappings(body: EntityBody) -> tuple[FieldMapping, ...] | None:

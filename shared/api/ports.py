@@ -8,6 +8,7 @@ from uuid import UUID
 
 from shared.adapters.descriptions import Describing
 from shared.adapters.postgres.catalogue import Decide, Discovered, EntityView, Tenants
+from shared.adapters.postgres.retries import Asked, Wanted
 from shared.adapters.postgres.views import RunView
 from shared.adapters.tokens import TokenVerifier
 from shared.secrets import SecretStore
@@ -100,6 +101,18 @@ class Discovery(Protocol):
     ) -> Sequence[Discovered]: ...
 
 
+class Rejects(Protocol):
+    """Acting on rejects."""
+
+    def ask(self, wanted: Wanted, actor: str) -> Asked:
+        """Mark rejects to be tried again, create what runs can be created."""
+        ...
+
+    def discard(self, uid: UUID, actor: str, reason: str) -> bool:
+        """Close a reject; false where it is not open."""
+        ...
+
+
 class Overview(Protocol):
     """Reading what runs left behind."""
 
@@ -111,8 +124,17 @@ class Overview(Protocol):
         entity_uid: UUID | None = None,
         connector_uid: UUID | None = None,
         status: str | None = None,
+        code: str | None = None,
         limit: int = 100,
         after: tuple[datetime, UUID] | None = None,
+    ) -> Sequence[Mapping[str, Any]]: ...
+    def reject_counts(
+        self,
+        tenants: Tenants,
+        *,
+        entity_uid: UUID | None = None,
+        connector_uid: UUID | None = None,
+        status: str | None = None,
     ) -> Sequence[Mapping[str, Any]]: ...
     def pending_children(
         self,
@@ -142,6 +164,7 @@ class ApiServices:
     discovery: Discovery
     runs: Runs
     overview: Overview
+    rejects: Rejects
     open_source: Callable[[Connector], Describing]
     send_outbox: Callable[[], object]
     migrate: Callable[[], Sequence[str]]

@@ -57,10 +57,8 @@ def decide_claim(state: SliceState, message_id: str, dequeue_count: int, now: da
         return Wait(ceil((state.next_attempt_at - now) / timedelta(seconds=1)))
     if not state.admitted:
         return Ignore("not admitted")
-    if state.delta_in_flight:
-        return Ignore("a delta goes first", give_back=True)
-    if state.parent_in_flight:
-        return Ignore("its parents go first", give_back=True)
+    if state.delta_in_flight or state.parent_in_flight:
+        return Ignore(f"a {'delta' if state.delta_in_flight else 'parent'} goes first", give_back=True)
     return Take()
 
 

@@ -46,7 +46,7 @@ def load(chunk: Chunk, claim: Claim, target: Target, guards: Guards) -> Counters
                 # How a first load learns that a key came twice: from here on it looks keys up.
                 claim = replace(claim, first_load=False)
         except RowsRefusedError:
-            chunk = _without_refused(chunk, claim, target.refused_rows(claim, chunk.rows))
+            chunk = without_refused(chunk, claim, target.refused_rows(claim, chunk.rows))
     raise TargetUnavailableError(
         f"{claim.config.slug}: other writers kept changing the same rows, {_TRIES} times in a row",
         hint="the chunk is repeated later; make sure nothing but Tributary writes to the target table",
@@ -61,7 +61,7 @@ def _commit(chunk: Chunk, claim: Claim, target: Target, guards: Guards) -> Count
         else:
             if _may_defer(chunk, claim):
                 transaction.defer_indexes()
-            counters, rejects = _apply(chunk, claim, transaction, guards)
+            counters, rejects = apply(chunk, claim, transaction, guards)
         if rejects.height:
             transaction.reject(rejects)
             hit("chunk.rejects")
@@ -93,9 +93,10 @@ def _stage(chunk: Chunk, transaction: ChunkTransaction) -> Counters:
     return Counters(fetched=chunk.fetched, superseded=chunk.superseded, rejected=chunk.rejects.height)
 
 
-def _apply(
+def apply(
     chunk: Chunk, claim: Claim, transaction: ChunkTransaction, guards: Guards
 ) -> tuple[Counters, pl.DataFrame]:
+    """Write what the chunk's rows change: what became of them, and all of its rejects."""
     changes, waiting = _wait(_changes(chunk, claim, transaction, guards), claim, transaction, guards)
     transaction.insert(changes.inserts)
     hit("chunk.copy")
@@ -176,7 +177,8 @@ def _see(
     hit("chunk.seen")
 
 
-def _without_refused(chunk: Chunk, claim: Claim, refused: pl.DataFrame) -> Chunk:
+def without_refused(chunk: Chunk, claim: Claim, refused: pl.DataFrame) -> Chunk:
+    """The chunk with the rows that PostgreSQL refuses among its rejects."""
     if refused.is_empty():
         raise TargetUnavailableError(
             "the target refused the chunk, yet takes each of its rows", hint="the chunk is repeated later"

@@ -1,6 +1,6 @@
 """What one slice needs from the outside, as Protocols; adapters carry them out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -98,6 +98,14 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """A stored reject that is to be tried again; `raw` as failed_records holds it."""
+
+    uid: UUID
+    raw: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
     """How a run ends, and what it leaves for the next. Versions are in order-preserving form.
 
@@ -125,6 +133,9 @@ class Ledger(Protocol):
 
     def back_off(self, claim: Claim, error: AppError, wish_s: float | None) -> bool:
         """Queue the slice again after a transient failure; false when its attempts are used up."""
+
+    def totals(self, claim: Claim) -> Counters:
+        """What the run's slices have counted so far."""
 
     def begin_publish(self, claim: Claim) -> None:
         """End a snapshot's walk and queue its publication as a slice of its own."""
@@ -187,6 +198,12 @@ class ChunkTransaction(Protocol):
     def arrive(self, key_hashes: pl.Series) -> None:
         """Mark the children that wait for these landed rows as due."""
 
+    def take_rejects(self, uids: Sequence[str]) -> None:
+        """Lock the rejects; raises ChunkConflictError where one was settled otherwise meanwhile."""
+
+    def settle_rejects(self, uids: Sequence[str], again: pl.DataFrame) -> None:
+        """Close the rejects of these uids, but those `again` names, which get what refused them now."""
+
     def see(self, key_hashes: pl.Series, unkeyed: int) -> None:
         """Record keys that this pass met, and how many of its rejects have no key."""
 
@@ -214,6 +231,9 @@ class Target(Protocol):
 
     def delete_due(self, claim: Claim, limit: int) -> AbstractContextManager["Deletion"]:
         """One fenced transaction that soft-deletes up to `limit` due rows."""
+
+    def rejects_due(self, claim: Claim, limit: int) -> "tuple[Sequence[Refused], datetime] | None":
+        """Rejects to be tried again, all refused at one moment, which is given; None when there are none."""
 
     def release(self, claim: Claim) -> AbstractContextManager["Release"]:
         """One transaction that lands waiting rows; raises ChunkConflictError where another lane came between."""

@@ -1,15 +1,19 @@
 """A retry slice: stored rows that are due land under their own fence, a batch a transaction.
 
 In: a Claim of a retry run. Out: counters batch by batch, until nothing is due. Nothing is fetched: waiting children
-whose parents arrived land as they were normalised.
+whose parents arrived land as they were normalised, rejects go through today's stages once more.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from shared.errors import TargetUnavailableError
 from shared.failpoints import hit
 from shared.sync.guards import Guards
-from shared.sync.ports import ChunkConflictError, Claim, Counters, Target
+from shared.sync.load import apply, without_refused
+from shared.sync.model import ROW
+from shared.sync.ports import ChunkConflictError, Claim, Counters, RowsRefusedError, Target
+from shared.sync.replay import UID, Replayed, replayed
 
 _TRIES = 5
 
@@ -21,12 +25,14 @@ class Retry:
     target: Target
     guards: Guards
     batch: int
+    mask_key: Callable[[], bytes | None] = lambda: None
 
     def step(self, claim: Claim) -> Counters | None:
         """One committed batch, or None when nothing is due; raises TargetUnavailableError when rivals kept coming."""
         for _ in range(_TRIES):
             try:
-                return self._release(claim)
+                released = self._release(claim)
+                return self._replay(claim) if released is None else released
             except ChunkConflictError:
                 continue  # the other lane wrote the same rows meanwhile: look at them again
         raise TargetUnavailableError(
@@ -44,4 +50,31 @@ class Retry:
                 hit("release.before_commit")
         if counters is not None:
             hit("release.after_commit")
+        return counters
+
+    def _replay(self, claim: Claim) -> Counters | None:
+        found = self.target.rejects_due(claim, self.batch)
+        if found is None:
+            return None
+        refused, read_at = found
+        batch = replayed(refused, read_at, claim.config, self.mask_key(), self.guards.settle)
+        hit("replay.pick")
+        try:
+            return self._land(batch, claim)
+        except RowsRefusedError:
+            bad = self.target.refused_rows(claim, batch.chunk.rows)
+            return self._land(replace(batch, chunk=without_refused(batch.chunk, claim, bad)), claim)
+
+    def _land(self, batch: Replayed, claim: Claim) -> Counters:
+        uids = batch.uids[UID].to_list()
+        with self.target.chunk(claim) as transaction:
+            transaction.take_rejects(uids)
+            counters, rejects = apply(batch.chunk, claim, transaction, self.guards)
+            transaction.settle_rejects(uids, rejects.join(batch.uids, on=ROW, how="inner"))
+            transaction.resolve(batch.chunk.rows.join(rejects.select(ROW), on=ROW, how="anti"))
+            self.guards.conservation(counters, where=f"{claim.config.slug}, rejects tried again")
+            self.guards.fence(transaction)
+            transaction.close(batch.chunk, counters)
+            hit("replay.before_commit")
+        hit("replay.after_commit")
         return counters

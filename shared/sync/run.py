@@ -141,7 +141,7 @@ class SliceRunner:
         """Land stored rows that are due, batch by batch, and end the run when none is left."""
         if claim.indexes_deferred:
             self.target.build_indexes(claim)
-        retry = Retry(self.target, self.guards, self.chunk_rows)
+        retry = Retry(self.target, self.guards, self.chunk_rows, self.mask_key)
         while (counters := retry.step(claim)) is not None:
             self._tell_chunk(claim, claim.chunk, counters)
             if self._over_budget(started):
@@ -188,6 +188,10 @@ class SliceRunner:
             return self._to_publication(claim, proven, proof.reason)
         if claim.first_load:
             self.target.build_indexes(claim)
+        if claim.config.reject_threshold_percent is not None:
+            # Before anything is deleted, and before the watermark moves: what was refused comes again.
+            totals = self.ledger.totals(claim)
+            self.guards.rejects(totals, claim.config.reject_threshold_percent, claim.config.slug)
         trouble: AppError | None = None
         if not proven:
             trouble = _unproven(claim, proof.reason)
@@ -271,6 +275,8 @@ class SliceRunner:
         """Publish what was staged; `proven` numbers the walk proven complete; without one nothing is deleted."""
         with self.target.publication(claim) as publication:
             settled = publication.settle(proven)
+            fetched = publication.walked() + settled
+            self.guards.rejects(fetched, claim.config.reject_threshold_percent, claim.config.slug)
             if self.guards.hold_children and claim.config.parents:
                 settled = settled + publication.hold()
             due = publication.due()

@@ -206,7 +206,7 @@ class Catalogue:
         return _entity(row), self._mappings(connection, [uid]).get(uid, ()), _connector(source)
 
     def siblings(self, connection: Connection, connector_uid: UUID) -> dict[str, Catalogued]:
-        """The connector's entities that declare parents or are declared as one, by slug, in the caller's transaction."""
+        """The connector's entities that declare parents or are declared as one, by slug."""
         values = {"connector": connector_uid}
         rows = connection.execute(query("catalogue_siblings", self._schema), values).fetchall()
         mappings = self._mappings(connection, [row["uid"] for row in rows])

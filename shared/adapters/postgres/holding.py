@@ -301,7 +301,7 @@ def answer(
     written: pl.DataFrame,
     read_at: Any,
 ) -> int:
-    """Close waiting rows that these rows answer, being as new or newer; how many of the `written` ones were waited for."""
+    """Close waiting rows that these answer, being as new or newer; how many of the `written` ones had waited."""
     some = connection.execute(compose("SELECT EXISTS (SELECT 1 FROM {held}) AS some", statements)).fetchone()
     if rows.is_empty() or some is None or not some["some"]:
         return 0

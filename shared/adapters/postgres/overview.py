@@ -23,6 +23,7 @@ class Overview:
         entity_uid: UUID | None = None,
         connector_uid: UUID | None = None,
         status: str | None = None,
+        code: str | None = None,
         limit: int = 100,
         after: tuple[datetime, UUID] | None = None,
     ) -> list[Mapping[str, Any]]:
@@ -34,12 +35,31 @@ class Overview:
             "entity_uid": entity_uid,
             "connector_uid": connector_uid,
             "status": status,
+            "code": code,
             "limit": limit,
             "after_at": at,
             "after_uid": after_uid,
         }
         with self._database.connection() as connection:
             return list(connection.execute(query("catalogue_failed_records", self._database.schema), values))
+
+    def reject_counts(
+        self,
+        tenants: frozenset[str] | None,
+        *,
+        entity_uid: UUID | None = None,
+        connector_uid: UUID | None = None,
+        status: str | None = None,
+    ) -> list[Mapping[str, Any]]:
+        """entity_uid, code, status, count, oldest, newest; the most frequent first."""
+        values = {
+            "tenants": None if tenants is None else sorted(tenants),
+            "entity_uid": entity_uid,
+            "connector_uid": connector_uid,
+            "status": status,
+        }
+        with self._database.connection() as connection:
+            return list(connection.execute(query("rejects_counted", self._database.schema), values))
 
     def pending_children(
         self,

@@ -106,6 +106,11 @@ def _compose(text: str, statements: Statements, **more: sql.Composable) -> sql.C
     return sql.SQL(text).format(**parts, **_BRIDGE, **more)
 
 
+_CLOSE_DUE = (
+    " waiting AS (DELETE FROM {held} h USING due WHERE h.{key} = due.key_hash AND h.{read_at} < %(began)s),"
+)
+
+
 @dataclass(slots=True)
 class PostgresDeletion:
     """`sync.ports.Deletion`: one batch of due keys."""
@@ -136,8 +141,7 @@ class PostgresDeletion:
             " SELECT (SELECT count(*) FROM due) AS taken, (SELECT count(*) FROM gone) AS gone"
         )
         share_state(self.connection, self.claim, self.statements.schema)
-        waiting = " waiting AS (DELETE FROM {held} h USING due WHERE h.{key} = due.key_hash AND h.{read_at} < %(began)s),"
-        text = text.replace("{closed_waiting}", waiting if self.claim.may_hold else "")
+        text = text.replace("{closed_waiting}", _CLOSE_DUE if self.claim.may_hold else "")
         row = self.connection.execute(_compose(text, self.statements), ids).fetchone()
         assert row is not None
         counters = slice_update(self.claim, Counters(soft_deleted=row["gone"]))

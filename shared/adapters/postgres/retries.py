@@ -4,12 +4,14 @@ Everything is read from PostgreSQL as it stands, so a wake-up that got lost is f
 is written here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, fields
 from uuid import UUID
 
 from psycopg import errors as pg
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres.database import Connection, Database
 from shared.adapters.postgres.holding import Backoff
@@ -19,7 +21,29 @@ from shared.sql import query
 
 Create = Callable[[Connection, UUID], UUID]
 Admit = Callable[[Connection, UUID], None]
+_PURGE = 10_000
 _AT_ONCE = 50_000  # parents looked for in one transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which open rejects to try again: all of these narrow it. Ages in seconds since they were first refused."""
+
+    tenants: frozenset[str] | None
+    uids: tuple[UUID, ...] | None = None
+    entity_uid: UUID | None = None
+    connector_uid: UUID | None = None
+    code: str | None = None
+    min_age_s: int | None = None
+    max_age_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How many rejects were marked, and the runs that will take them up, by entity."""
+
+    marked: int
+    runs: Mapping[UUID, UUID]
 
 
 class Retries:
@@ -45,12 +69,65 @@ class Retries:
         with self._database.connection() as connection:
             rows = connection.execute(query("retries_connectors", self._schema)).fetchall()
         for row in rows:
-            with self._database.connection() as connection:
-                names = {"connector": row["connector_uid"], "default_limit": 1}
-                connection.execute(query("connector_lock", self._schema), names)
-                self.wake(connection, row["connector_uid"])
-                self._admit(connection, row["connector_uid"])
+            self._begin(row["connector_uid"])
         return len(rows)
+
+    def ask(self, wanted: Wanted, actor: str) -> Asked:
+        """Mark rejects to be tried again and create their runs; where one is in the way, its end creates them."""
+        values = {f.name: getattr(wanted, f.name) for f in fields(Wanted)}
+        values |= {"actor": actor, "uids": None if wanted.uids is None else list(wanted.uids)}
+        values["tenants"] = None if wanted.tenants is None else sorted(wanted.tenants)
+        with self._database.connection() as connection:
+            marked = connection.execute(query("rejects_ask", self._schema), values).fetchall()
+            details = Jsonb({"rejects": len(marked), "code": wanted.code})
+            audit = {
+                "actor": actor,
+                "action": "rejects.retry",
+                "subject": str(wanted.entity_uid or ""),
+                "details": details,
+            }
+            connection.execute(query("audit_insert", self._schema), audit)
+        for connector in sorted({row["connector_uid"] for row in marked}):
+            self._begin(connector)
+        entities = {row["entity_uid"] for row in marked}
+        with self._database.connection() as connection:
+            runs = connection.execute(
+                query("rejects_runs", self._schema), {"entities": list(entities)}
+            ).fetchall()
+        return Asked(len(marked), {row["entity_uid"]: row["uid"] for row in runs})
+
+    def discard(self, uid: UUID, actor: str, reason: str) -> bool:
+        """Close a reject that nobody wants; false where it was not open any more."""
+        with self._database.connection() as connection:
+            values = {"uid": uid, "actor": actor, "reason": reason}
+            done = connection.execute(query("rejects_discard", self._schema), values).rowcount == 1
+            if done:
+                audit = {
+                    "actor": actor,
+                    "action": "reject.discard",
+                    "subject": str(uid),
+                    "details": Jsonb({"reason": reason}),
+                }
+                connection.execute(query("audit_insert", self._schema), audit)
+        return done
+
+    def purge(self, days: int) -> int:
+        """Forget raw rows of rejects that nothing happened to for so many days; how many."""
+        total = 0
+        while True:
+            with self._database.connection() as connection:
+                values = {"days": days, "limit": _PURGE}
+                gone = connection.execute(query("rejects_purge", self._schema), values).rowcount
+            total += gone
+            if gone < _PURGE:
+                return total
+
+    def _begin(self, connector_uid: UUID) -> None:
+        with self._database.connection() as connection:
+            names = {"connector": connector_uid, "default_limit": 1}
+            connection.execute(query("connector_lock", self._schema), names)
+            self.wake(connection, connector_uid)
+            self._admit(connection, connector_uid)
 
     def _look(self) -> None:
         """One attempt at every due parent: there, it counts as arrived; not there, later again or no more by time."""

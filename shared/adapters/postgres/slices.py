@@ -31,7 +31,7 @@ from shared.sync.claims import (
     decide_claim,
 )
 from shared.sync.model import RunConfig
-from shared.sync.ports import Claim, Ending
+from shared.sync.ports import Claim, Counters, Ending
 
 # host.json's maxDequeueCount: a holder of that delivery is dead once its message is poison, whatever its lease says.
 MAX_DEQUEUES = 5
@@ -188,6 +188,12 @@ class Slices:
         self._fill_slots(connection, held)
         return True
 
+    def totals(self, claim: Claim) -> Counters:
+        """What the run's slices have counted so far: fetched, rejected and held rows."""
+        with self._database.connection() as connection:
+            row = connection.execute(query("run_totals", self._schema), {"run": claim.run_uid}).fetchone()
+        return Counters(**row) if row else Counters()
+
     def begin_publish(self, claim: Claim) -> None:
         """End a snapshot's walk and queue its publication as a slice of its own, which keeps the slot."""
         hit("continuation.before")
@@ -208,7 +214,7 @@ class Slices:
         hit("finish.before")
         with self._database.connection() as connection:
             held = self._hold(connection, claim)
-            if claim.may_hold:
+            if claim.may_hold and claim.kind != "retry":
                 # Rows that wait for each other: nothing else will ever arrive for them.
                 ids = {"entity": claim.config.entity_uid, "run": claim.run_uid}
                 connection.execute(query("awaited_circles", self._schema), ids)

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ from psycopg import errors as pg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from shared.adapters.postgres import holding
+from shared.adapters.postgres import holding, rejected
 from shared.adapters.postgres.copy_format import Bytes, Field
 from shared.adapters.postgres.copying import send, target_fields
 from shared.adapters.postgres.database import RETRYABLE, Connection, Database, translate
@@ -44,7 +44,7 @@ from shared.sync.model import (
     Reference,
 )
 from shared.sync.parents import Waiting
-from shared.sync.ports import Chunk, ChunkConflictError, Claim, Counters, Due, RowsRefusedError
+from shared.sync.ports import Chunk, ChunkConflictError, Claim, Counters, Due, Refused, RowsRefusedError
 
 _MICROSECONDS_TO_2000 = 946_684_800_000_000
 _HASH_BYTES = 33
@@ -86,6 +86,11 @@ class PostgresTarget:
             if _REFUSED_VALUE.fullmatch(error.sqlstate or ""):
                 raise RowsRefusedError(error.sqlstate) from None
             raise translate(error, self._database.server.name) from None
+
+    def rejects_due(self, claim: Claim, limit: int) -> tuple[Sequence[Refused], datetime] | None:
+        """See rejected.due."""
+        with self._database.connection() as connection:
+            return rejected.due(connection, claim, self._database.schema, limit)
 
     @contextmanager
     def release(self, claim: Claim) -> Iterator[PostgresRelease]:
@@ -300,6 +305,14 @@ class PostgresChunk:
     def arrive(self, key_hashes: pl.Series) -> None:
         """See holding.arrive."""
         holding.arrive(self.connection, self.statements, key_hashes)
+
+    def take_rejects(self, uids: Sequence[str]) -> None:
+        """See rejected.take."""
+        rejected.take(self.connection, self.claim, self.statements.schema, uids)
+
+    def settle_rejects(self, uids: Sequence[str], again: pl.DataFrame) -> None:
+        """See rejected.settle."""
+        rejected.settle(self.connection, self.claim, self.statements.schema, uids, again)
 
     def see(self, key_hashes: pl.Series, unkeyed: int) -> None:
         """COPY the pass's key hashes into its own partition."""
