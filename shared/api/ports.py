@@ -136,6 +136,9 @@ class Overview(Protocol):
         connector_uid: UUID | None = None,
         status: str | None = None,
     ) -> Sequence[Mapping[str, Any]]: ...
+    def pending_counts(
+        self, tenants: Tenants, *, entity_uid: UUID | None = None, connector_uid: UUID | None = None
+    ) -> Sequence[Mapping[str, Any]]: ...
     def pending_children(
         self,
         tenants: Tenants,

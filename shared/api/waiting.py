@@ -34,6 +34,28 @@ class PendingChildOut(BaseModel):
     created_at: datetime
 
 
+class WaitingCountOut(BaseModel):
+    """How many rows of an entity wait, for how many rows of which parent; `parent` null is the entity as a whole."""
+
+    entity_uid: UUID
+    parent: str | None
+    children: int
+    parents: int
+    orphans: int
+    oldest: datetime
+
+
+@router.get("/counts")
+def count_pending_children(
+    *, caller: Reader, services: Services, entity_uid: UUID | None = None, connector_uid: UUID | None = None
+) -> Page[WaitingCountOut]:
+    """Who waits for whom, by entity and parent; a row that waits for two parents counts with both."""
+    found = services.overview.pending_counts(
+        caller.tenants, entity_uid=entity_uid, connector_uid=connector_uid
+    )
+    return Page(items=[WaitingCountOut.model_validate(row) for row in found])
+
+
 @router.get("")
 def list_pending_children(
     *,

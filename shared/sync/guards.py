@@ -55,7 +55,8 @@ def judge_rejects(counters: Counters, percent: float | None, slug: str) -> None:
         return
     share = 100 * counters.rejected / counters.fetched
     raise RejectThresholdError(
-        f"{slug}: {counters.rejected} of {counters.fetched} rows were rejected ({share:.1f} %, allowed are {percent:g} %)",
+        f"{slug}: {counters.rejected} of {counters.fetched} rows were rejected ({share:.1f} %),"
+        f" more than its reject_threshold_percent of {percent:g}",
         hint="GET /api/v1/failed-records/counts tells why; repair the rule or the source, then sync again",
     )
 

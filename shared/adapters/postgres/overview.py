@@ -61,6 +61,22 @@ class Overview:
         with self._database.connection() as connection:
             return list(connection.execute(query("rejects_counted", self._database.schema), values))
 
+    def pending_counts(
+        self,
+        tenants: frozenset[str] | None,
+        *,
+        entity_uid: UUID | None = None,
+        connector_uid: UUID | None = None,
+    ) -> list[Mapping[str, Any]]:
+        """entity_uid, parent (null: as a whole), children, parents, orphans, oldest."""
+        values = {
+            "tenants": None if tenants is None else sorted(tenants),
+            "entity_uid": entity_uid,
+            "connector_uid": connector_uid,
+        }
+        with self._database.connection() as connection:
+            return list(connection.execute(query("pending_counted", self._database.schema), values))
+
     def pending_children(
         self,
         tenants: frozenset[str] | None,
