@@ -17,16 +17,18 @@ NIGHTLY = os.environ.get("NIGHTLY") == "1"
 KILLS = (1, 2) if NIGHTLY else (1,)
 STRATEGIES = ("full", "hash", "rowversion")
 # What a strategy's second sync cannot pass through, so that a point that is never hit is never taken for a good one.
+# Points of waiting rows are met only where parents are declared, or rejects tried again: see test_parents.py.
+OTHERS = {point for point in POINTS if point.split(".")[0] in ("release", "retry", "replay")} | {"chunk.held"}
 NEVER = {
-    "full": {"chunk.lookup", "chunk.copy", "chunk.update", "deletes.mark", "deletes.before_commit", "deletes.chunk"},
-    "hash": {"stage.create", "publish.before_commit", "publish.after_commit"},
-    "rowversion": {"stage.create", "publish.before_commit", "publish.after_commit"},
+    "full": OTHERS | {"chunk.lookup", "chunk.copy", "chunk.update", "deletes.mark", "deletes.before_commit", "deletes.chunk"},
+    "hash": OTHERS | {"stage.create", "publish.before_commit", "publish.after_commit"},
+    "rowversion": OTHERS | {"stage.create", "publish.before_commit", "publish.after_commit"},
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("kills", KILLS)
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", [point for point in POINTS if point not in OTHERS])
 def test_kill_at_a_step_loses_and_doubles_nothing(
     standing: Standing, point: str, strategy: str, kills: int
 ) -> None:

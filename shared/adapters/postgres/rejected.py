@@ -24,7 +24,7 @@ def due(
     rows = connection.execute(query("rejects_due", schema), ids).fetchall()
     if not rows:
         return None
-    return [Refused(row["uid"], row["raw"]) for row in rows], rows[0]["updated_at"]
+    return [Refused(row["uid"], row["raw"]) for row in rows], rows[0]["refused_at"]
 
 
 def take(connection: Connection, claim: Claim, schema: str, uids: Sequence[str]) -> None:

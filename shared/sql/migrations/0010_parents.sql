@@ -62,7 +62,11 @@ LEFT JOIN LATERAL (
 ) w ON true;
 
 -- Rejects: asked to be tried again where next_attempt_at is set; who closed one and why.
-ALTER TABLE failed_records ADD COLUMN closed_by text, ADD COLUMN reason text, ADD COLUMN requested_by text;
+-- refused_at: when the source's row was refused; what the target got since then is newer.
+ALTER TABLE failed_records ADD COLUMN closed_by text, ADD COLUMN reason text, ADD COLUMN requested_by text,
+    ADD COLUMN refused_at timestamptz;
+UPDATE failed_records SET refused_at = updated_at;
+ALTER TABLE failed_records ALTER COLUMN refused_at SET NOT NULL, ALTER COLUMN refused_at SET DEFAULT now();
 CREATE INDEX failed_records_due ON failed_records (entity_uid, next_attempt_at)
     WHERE status = 'open' AND next_attempt_at IS NOT NULL;
 CREATE INDEX failed_records_kept ON failed_records (updated_at) WHERE raw IS NOT NULL;
