@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from shared.adapters.postgres.holding import Backoff
     from shared.adapters.postgres.retries import Retries
     from shared.adapters.postgres.runs import Runs
+    from shared.adapters.postgres.schedules import Schedules
     from shared.adapters.postgres.slices import Slices
     from shared.adapters.storage_queue import StorageQueue
     from shared.adapters.tokens import TokenVerifier
@@ -68,6 +69,15 @@ class App:
         """One tick: ask what is due, create runs, send messages."""
         self.tick().run()
         self.beat("detect_changes")
+
+    def load_in_window(self) -> None:
+        """Give background loads their run of the night, where their window is open."""
+        from shared.sync.background import BackgroundLoads
+        from shared.telemetry import log
+
+        if self.settings.background_sync_enabled:
+            BackgroundLoads(self.schedules, self.clock, self.send_outbox, log).run()
+        self.beat("load_in_window")
 
     def sync_table(self, body: bytes, message_id: str, dequeue_count: int) -> None:
         """Work on the slice that a message names; raises MessageError for a message that is none of ours."""
@@ -145,6 +155,7 @@ class App:
             retry=retry,
             decide=self.guards.claim,
             wake=self._wake,
+            now=self.clock.now,
         )
 
     @cached_property
@@ -186,6 +197,13 @@ class App:
         from shared.adapters.postgres.holding import Backoff
 
         return Backoff(self.settings.retry_delay_seconds, self.settings.max_retry_delay_seconds)
+
+    @cached_property
+    def schedules(self) -> "Schedules":
+        """Background loads."""
+        from shared.adapters.postgres.schedules import Schedules
+
+        return Schedules(self.database, self.runs)
 
     @cached_property
     def connectors(self) -> "Connectors":
@@ -245,6 +263,7 @@ class App:
             self.slices,
             default_limit=s.sync_max_concurrent,
             default_interval_s=s.default_sync_interval_seconds,
+            by_night=s.background_sync_enabled,
         )
 
     def tick(self) -> "Tick":
@@ -274,6 +293,7 @@ class App:
             clock=self.clock,
             budget_s=s.slice_budget_seconds,
             full_max_rows=s.full_max_rows,
+            split_rows=s.split_rows,
             tell=log,
         )
 
@@ -312,6 +332,7 @@ class App:
         from shared.adapters.postgres.overview import Overview
         from shared.api.app import create_app
         from shared.api.ports import ApiServices
+        from shared.sync.windows import Window
 
         s = self.settings
         return create_app(
@@ -328,6 +349,11 @@ class App:
                 database_ok=self._database_ok,
                 new_uid=new_uid,
                 clock=time.monotonic,
+                now=self.clock.now,
+                schedules=self.schedules,
+                schedule_defaults=Window(
+                    s.background_sync_window_start, s.background_sync_window_end, s.background_sync_time_zone
+                ),
                 connector_hosts=s.allowed_connector_hosts,
                 secrets=self.vault,
                 rate_limit_per_minute=s.rate_limit_per_minute,

@@ -3,14 +3,34 @@
 Adapters receive values, never this object.
 """
 
-from typing import Literal
+from datetime import time
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import ConfigurationError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def _clock_time(value: time) -> time:
+    if value.tzinfo is not None or value.microsecond:
+        raise ValueError("not a time of day such as 19:00:00")
+    return value
+
+
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("not an IANA time zone such as Europe/Oslo") from None
+    return value
+
+
+ClockTime = Annotated[time, AfterValidator(_clock_time)]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
 
 
 class Settings(BaseSettings):
@@ -47,6 +67,7 @@ class Settings(BaseSettings):
     retry_schedule: str = "30 */5 * * * *"
     detect_concurrency: int = Field(20, ge=1, le=20)
     full_max_rows: int = Field(5_000_000, ge=1)
+    split_rows: int = Field(2_000_000, ge=1)
     sync_max_concurrent: int = Field(5, ge=1)
     default_sync_interval_seconds: int = Field(300, ge=0)
     default_page_size: int = Field(1000, ge=1)
@@ -55,6 +76,11 @@ class Settings(BaseSettings):
     max_retries: int = Field(3, ge=0)
     retry_delay_seconds: int = Field(60, ge=0)
     max_retry_delay_seconds: int = Field(3600, ge=1)
+
+    background_sync_enabled: bool = True
+    background_sync_window_start: ClockTime = time(19)
+    background_sync_window_end: ClockTime = time(7)
+    background_sync_time_zone: TimeZone = "UTC"
 
     auth_mode: Literal["entra", "local"] = "entra"
     entra_tenant_id: str | None = None

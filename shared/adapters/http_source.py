@@ -111,6 +111,10 @@ class _Changes(_Loose):
     count: int | None = Field(default=None, ge=0)
 
 
+class _Ranges(_Loose):
+    cursors: tuple[str, ...] = Field(max_length=1000)
+
+
 class _Token(_Loose):
     access_token: str = Field(min_length=1)
     expires_in: float = 300.0
@@ -174,6 +178,17 @@ class HttpSource:
             raise self._unreadable(f"answer about changes of '{slug}'", error) from None
         newest = str(said.max_rowversion) if said.max_rowversion is not None else None
         return Probe(said.changed, newest, said.count)
+
+    def ranges(self, slug: str, parts: int, parameters: Mapping[str, str]) -> Sequence[str]:
+        """Rising cursors that cut the table into about `parts` equal parts; none where the connector answers 404."""
+        query = {**parameters, "parts": str(parts)}
+        answer = self._get(_path("ranges", slug, query), f"the ranges of '{slug}'", absent_ok=True)
+        if answer.status == 404:
+            return ()
+        try:
+            return _Ranges.model_validate_json(answer.body).cursors
+        except ValidationError as error:
+            raise self._unreadable(f"answer about ranges of '{slug}'", error) from None
 
     def fetch_page(self, request: PageRequest) -> bytes:
         """The body of one page, decompressed."""
@@ -337,6 +352,7 @@ def _position(request: PageRequest) -> Mapping[str, str | None]:
     return {
         "page": str(request.page) if request.page is not None else None,
         "cursor": request.cursor,
+        "until": request.until,
         "rowversion_gt": request.rowversion_gt,
         "fields": request.fields,
     }

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
@@ -15,6 +14,7 @@ from pydantic import (
 )
 
 from shared.secrets import SECRET_NAME
+from shared.settings import ClockTime, TimeZone
 
 # PostgreSQL stores no NUL; the control characters beside it only ever hide something.
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -27,14 +27,6 @@ _YEAR_S = 366 * 86_400
 def _secret_name(value: str) -> str:
     if not SECRET_NAME.fullmatch(value):
         raise ValueError("letters, digits and hyphens, 1 to 127 of them")
-    return value
-
-
-def _time_zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("not an IANA time zone such as Europe/Oslo") from None
     return value
 
 
@@ -81,7 +73,7 @@ class ConnectorBody(Body):
     base_url: Annotated[str, StringConstraints(min_length=1, max_length=2000)]
     auth: AuthBody
     tenant: TenantName = "default"
-    time_zone: Annotated[str, AfterValidator(_time_zone)] | None = None
+    time_zone: TimeZone | None = None
     max_concurrent_syncs: Annotated[int, Field(ge=1, le=1000)] | None = None
     is_active: bool = True
 
@@ -182,6 +174,38 @@ _ENTITY_ANSWERS = (
     "last_sync_status",
     "last_rowversion",
     "warnings",
+    "created_at",
+    "updated_at",
+)
+
+
+class ScheduleBody(Body):
+    """A background load. What is left out of the window comes from the settings BACKGROUND_SYNC_...."""
+
+    entity_uid: UUID
+    window_start: ClockTime | None = None
+    window_end: ClockTime | None = None
+    time_zone: TimeZone | None = None
+    days_to_complete: Annotated[int, Field(ge=1, le=366)] = 7
+    is_active: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_answers(cls, value: Any) -> Any:
+        return _without(value, _SCHEDULE_ANSWERS)
+
+
+_SCHEDULE_ANSWERS = (
+    "uid",
+    "status",
+    "progress",
+    "expected_finish",
+    "rows_read",
+    "rows_expected",
+    "nights",
+    "last_run_uid",
+    "error",
+    "finished_at",
     "created_at",
     "updated_at",
 )

@@ -9,10 +9,12 @@ from uuid import UUID
 from shared.adapters.descriptions import Describing
 from shared.adapters.postgres.catalogue import Decide, Discovered, EntityView, Tenants
 from shared.adapters.postgres.retries import Asked, Wanted
+from shared.adapters.postgres.schedules import ScheduleChoice, ScheduleView
 from shared.adapters.postgres.views import RunView
 from shared.adapters.tokens import TokenVerifier
 from shared.secrets import SecretStore
 from shared.sync.catalogue import ApiDescription, Catalogued, Connector
+from shared.sync.windows import Window
 
 Purpose = Literal["delta", "sweep", "refresh"]
 
@@ -153,13 +155,32 @@ class Overview(Protocol):
     def stats(self, tenants: Tenants) -> Mapping[str, Any]: ...
 
 
+class Schedules(Protocol):
+    """Background loads as stored."""
+
+    def schedules(
+        self,
+        tenants: Tenants,
+        *,
+        uid: UUID | None = None,
+        entity_uid: UUID | None = None,
+        connector_uid: UUID | None = None,
+        limit: int = 100,
+        after: UUID | None = None,
+    ) -> Sequence[ScheduleView]: ...
+    def schedule(self, uid: UUID, tenants: Tenants = None) -> ScheduleView: ...
+    def add_schedule(self, uid: UUID, choice: ScheduleChoice, actor: str) -> ScheduleView: ...
+    def change_schedule(self, uid: UUID, choice: ScheduleChoice, actor: str) -> ScheduleView: ...
+    def delete_schedule(self, uid: UUID, actor: str) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ApiServices:
     """Everything the routers act through. `secrets` is None where no vault takes new values.
 
     `connector_hosts`: hosts that a connector may name, lower case. `migrate` names what it applied.
     `database_ok` raises where PostgreSQL cannot be reached. `send_outbox` sends what is admitted; its failing
-    is harmless, the next tick sends again.
+    is harmless, the next tick sends again. `now` is aware, UTC; `schedule_defaults` serve schedules that don't say.
     """
 
     tokens: TokenVerifier
@@ -168,12 +189,15 @@ class ApiServices:
     runs: Runs
     overview: Overview
     rejects: Rejects
+    schedules: Schedules
     open_source: Callable[[Connector], Describing]
     send_outbox: Callable[[], object]
     migrate: Callable[[], Sequence[str]]
     database_ok: Callable[[], object]
     new_uid: Callable[[], UUID]
     clock: Callable[[], float]
+    now: Callable[[], datetime]
+    schedule_defaults: Window
     connector_hosts: tuple[str, ...] = ()
     secrets: SecretStore | None = None
     rate_limit_per_minute: int = 600

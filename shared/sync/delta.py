@@ -70,7 +70,8 @@ class Changes:
     rejects: pl.DataFrame
 
 
-# What the target stores under the keys of a chunk, by the row's number in it.
+# What the target stores under the keys of those rows of a chunk that it does not hold just as they come, by the
+# row's number; a null hash: it lacks the key.
 KNOWN_SCHEMA = {
     ROW: pl.UInt32(),
     "known_hash": pl.Binary(),
@@ -120,10 +121,12 @@ def _duplicate_rejects(refused: pl.DataFrame) -> pl.DataFrame:
 
 
 def classify(rows: pl.DataFrame, known: pl.DataFrame, config: RunConfig, stance: Stance) -> Changes:
-    """Split settled rows by what the target knows of their keys (`known` has KNOWN_SCHEMA, ROW unique)."""
-    if known.is_empty():
-        return Changes(rows, rows.clear(), rows.clear(), 0, 0, no_rejects())
-    met = rows.join(known, on=ROW, how="left").with_columns(_outcome(config, stance).alias("_outcome"))
+    """Split settled rows by what the target holds instead of them (`known` has KNOWN_SCHEMA, ROW unique).
+
+    Rows that `known` does not name are stored as they are: unchanged.
+    """
+    met = rows.join(known, on=ROW, how="inner", maintain_order="left")
+    met = met.with_columns(_outcome(config, stance).alias("_outcome"))
     counts = dict(met.group_by("_outcome").len().iter_rows())
     late = met.filter(pl.col("_outcome") == "late").select(
         ROW, pl.lit("duplicate_key").alias("code"), pl.lit(DUPLICATE_MESSAGE).alias("message")
@@ -132,10 +135,15 @@ def classify(rows: pl.DataFrame, known: pl.DataFrame, config: RunConfig, stance:
         inserts=met.filter(pl.col("_outcome") == "insert").select(rows.columns),
         updates=met.filter(pl.col("_outcome") == "update").select(rows.columns),
         touches=met.filter(pl.col("_outcome") == "touch").select(rows.columns),
-        unchanged=counts.get("unchanged", 0) + counts.get("touch", 0),
+        unchanged=rows.height - met.height + counts.get("unchanged", 0) + counts.get("touch", 0),
         superseded=counts.get("superseded", 0),
         rejects=_rejects(late),
     )
+
+
+def all_new(rows: pl.DataFrame) -> Changes:
+    """The outcome of rows for an empty target."""
+    return Changes(rows, rows.clear(), rows.clear(), 0, 0, no_rejects())
 
 
 def _outcome(config: RunConfig, stance: Stance) -> pl.Expr:

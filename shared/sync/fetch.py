@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import msgspec
+import numpy as np
 import polars as pl
 import xxhash
 
@@ -75,12 +76,13 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """One page to ask for: by `cursor` where there is one, else by `page` number from 1."""
+    """One page to ask for: by `cursor` where there is one, else by `page` number from 1; no row behind `until`."""
 
     slug: str
     page_size: int
     page: int | None = None
     cursor: str | None = None
+    until: str | None = None
     rowversion_gt: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     fields: Literal["keys"] | None = None
@@ -98,24 +100,24 @@ class Source(Protocol):
     def probe(self, slug: str, rowversion_gt: str | None, parameters: Mapping[str, str]) -> Probe | None:
         """What changed above `rowversion_gt`; None when the source has no cheap answer."""
 
+    def ranges(self, slug: str, parts: int, parameters: Mapping[str, str]) -> Sequence[str]:
+        """Rising cursors that cut the table into about `parts` equal parts; none where it can't tell."""
+
     def fetch_page(self, request: PageRequest) -> bytes:
         """The body of one page, decompressed."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageFacts:
-    """What one page adds to a walk.
+    """What one page adds to a walk, but for its keys, which only the stages can form (see with_keys).
 
-    `received` counts all its rows; `keys` and `key_sum` only rows at or below the bound (all rows where there
-    is none). Versions are encoded: the page's least, the greatest at or below the bound and the one before
-    it.
+    `received` counts all its rows. Versions are encoded: the page's least, the greatest at or below the bound
+    and the one before it.
     """
 
     envelope: Envelope
     received: int
     digest: int
-    keys: int
-    key_sum: int
     least: str | None = None
     greatest: str | None = None
     second: str | None = None
@@ -128,7 +130,7 @@ class Walk:
 
     `bound` is an encoded version fixed before the first page (None: no bound). `attempt` counts the walks of
     this run: proof may need a second one, and what it fetches has been landed before. `ended`: no page is
-    left to ask for.
+    left to ask for. `is_part`: of a table read in parts, up to and with the row `until` names (None: to its end).
     """
 
     slug: str
@@ -136,6 +138,8 @@ class Walk:
     attempt: int = 1
     page: int = 1
     cursor: str | None = None
+    until: str | None = None
+    is_part: bool = False
     rowversion_gt: str | None = None
     fields: Literal["keys"] | None = None
     bound: str | None = None
@@ -199,9 +203,40 @@ def next_request(walk: Walk, config: RunConfig) -> PageRequest | None:
         page_size=config.page_size,
         page=walk.page if walk.cursor is None else None,
         cursor=walk.cursor,
+        until=walk.until,
         rowversion_gt=walk.rowversion_gt,
         parameters=config.parameters,
         fields=walk.fields,
+    )
+
+
+def in_parts(walk: Walk, cursors: Sequence[str]) -> list[Walk]:
+    """A walk before its first page as walks over the parts between these cursors."""
+    ends = [*cursors, None]
+    first = replace(walk, is_part=True, until=ends[0])
+    others = zip(cursors, ends[1:], strict=True)
+    return [first, *(replace(first, mode="cursor", cursor=begin, until=end) for begin, end in others)]
+
+
+def joined(walks: Sequence[Walk]) -> Walk:
+    """The walks over all parts as one: proven only if each is, and the first that is not says why.
+
+    Each part may have fixed a bound of its own with its first page. What changed after the lowest of them may be
+    missing from a part that was read early, so no version counts above it.
+    """
+    doubtful = next((walk for walk in walks if not proof(walk).proven), walks[0])
+    bound = min((walk.bound for walk in walks if walk.bound is not None), default=None)
+    versions = {v for walk in walks for v in (walk.greatest, walk.second) if v is not None}
+    counted = sorted({v if bound is None else min(v, bound) for v in versions}, reverse=True)
+    return replace(
+        doubtful,
+        bound=bound,
+        pages=sum(walk.pages for walk in walks),
+        rows=sum(walk.rows for walk in walks),
+        keys=sum(walk.keys for walk in walks),
+        key_sum=format(sum(int(walk.key_sum, 16) for walk in walks) % 2**128, "x"),
+        greatest=counted[0] if counted else None,
+        second=counted[1] if len(counted) > 1 else None,
     )
 
 
@@ -218,49 +253,43 @@ def fix_bound(walk: Walk, envelope: Envelope, spec: VersionSpec | None) -> Walk:
     return replace(walk, bound=safe)
 
 
-def page_facts(page: DecodedPage, versions: pl.Series, key_hashes: pl.Series, bound: str | None) -> PageFacts:
-    """The facts of a decoded page; `versions` encoded and `key_hashes` stand in the same order, one a row.
-
-    Rows without a version count as above no bound. Rejected rows belong in both series where their key is
-    known.
-    """
-    counted = (
-        (versions <= bound).fill_null(True)
-        if bound is not None
-        else pl.repeat(True, len(versions), eager=True)
-    )
-    hashes = key_hashes.filter(counted).drop_nulls()
-    known = versions.filter(counted).drop_nulls()
-    greatest = known.max()
-    second = known.filter(known < greatest).max() if greatest is not None else None
-    whole = versions.drop_nulls()
-    least = whole.min()
+def page_facts(page: DecodedPage, versions: pl.Series, bound: str | None) -> PageFacts:
+    """The facts of a decoded page; `versions` encoded, one a row."""
+    known = versions
+    greatest = versions.max()
+    if bound is not None and isinstance(greatest, str) and greatest > bound:
+        known = versions.filter((versions <= bound).fill_null(False))
+        greatest = known.max()
+    second = known.filter(known < greatest).max() if isinstance(greatest, str) else None
+    least = versions.min()
     return PageFacts(
         envelope=page.envelope,
         received=page.received,
         digest=page.digest,
-        keys=len(hashes),
-        key_sum=sum_keys(hashes),
         least=least if isinstance(least, str) else None,
         greatest=greatest if isinstance(greatest, str) else None,
         second=second if isinstance(second, str) else None,
-        in_order=whole.is_sorted(),
+        in_order=versions.drop_nulls().is_sorted(),
     )
 
 
 def sum_keys(key_hashes: pl.Series) -> int:
     """The sum of 16-byte hashes modulo 2^128: equal for equal sets of keys, whatever their order or pages."""
-    halves = [
-        key_hashes.bin.slice(start, 8).bin.reinterpret(dtype=pl.UInt64, endianness="big") for start in (0, 8)
-    ]
+    if not len(key_hashes):
+        return 0
     # Sums of 32-bit parts cannot overflow 64 bits below four thousand million rows.
-    parts = [(half // 2**32, half % 2**32) for half in halves]
-    high, low = ((int(upper.sum()) << 32) + int(lower.sum()) for upper, lower in parts)
-    return ((high << 64) + low) % 2**128
+    quarters = key_hashes.bin.reinterpret(dtype=pl.Array(pl.UInt32, 4), endianness="big").to_numpy()
+    total = 0
+    for column in quarters.sum(axis=0, dtype=np.uint64).tolist():
+        total = (total << 32) + column
+    return int(total) % 2**128
 
 
 def with_keys(walk: Walk, key_hashes: pl.Series, versions: pl.Series) -> Walk:
-    """The walk with keys that were formed after its pages were counted; of those, what stands above no bound."""
+    """The walk with the keys of pages it has passed: those at or below its bound, or without a version.
+
+    Rejected rows belong in both series where their key is known.
+    """
     counted = key_hashes
     if walk.bound is not None:
         counted = key_hashes.filter((versions <= walk.bound).fill_null(True))
@@ -378,8 +407,6 @@ def _count(walk: Walk, facts: PageFacts) -> Walk:
         page=walk.page + 1,
         pages=walk.pages + 1,
         rows=walk.rows + facts.received,
-        keys=walk.keys + facts.keys,
-        key_sum=format((int(walk.key_sum, 16) + facts.key_sum) % 2**128, "x"),
         first_total=total if walk.pages == 0 else walk.first_total,
         last_total=total if total is not None else walk.last_total,
         greatest=greatest[0] if greatest else None,
@@ -449,7 +476,7 @@ def _doubt(walk: Walk) -> str | None:
         return "not_ended"
     if walk.flaw is not None:
         return walk.flaw
-    if walk.last_total is not None and walk.rows < walk.last_total:
+    if walk.last_total is not None and walk.rows < walk.last_total and not walk.is_part:
         return "fewer_rows_than_total"
     return None if walk.mode == "cursor" else _numbered_doubt(walk)
 

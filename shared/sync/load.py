@@ -11,7 +11,7 @@ import polars as pl
 
 from shared.errors import TargetUnavailableError
 from shared.failpoints import hit
-from shared.sync.delta import KNOWN_SCHEMA, Changes, Stance, classify
+from shared.sync.delta import Changes, Stance, all_new, classify
 from shared.sync.guards import Guards
 from shared.sync.model import KEY_HASH, REJECT_SCHEMA, ROW
 from shared.sync.parents import Waiting, hold, nobody
@@ -66,7 +66,7 @@ def _commit(chunk: Chunk, claim: Claim, target: Target, guards: Guards) -> Count
             transaction.reject(rejects)
             hit("chunk.rejects")
         if claim.config.strategy != "full":
-            transaction.resolve(chunk.rows)
+            transaction.resolve(_landed(chunk.rows, rejects))
         if claim.pass_uid is not None:
             _see(chunk, claim, rejects, transaction, guards)
         if claim.config.strategy != "full":
@@ -152,10 +152,10 @@ def _settle_waiting(
 
 
 def _changes(chunk: Chunk, claim: Claim, transaction: ChunkTransaction, guards: Guards) -> Changes:
-    known = pl.DataFrame(schema=dict(KNOWN_SCHEMA))
-    if not claim.first_load and chunk.rows.height:
-        known = transaction.known(chunk.rows)
-        hit("chunk.lookup")
+    if claim.first_load or chunk.rows.is_empty():
+        return all_new(chunk.rows)
+    known = transaction.known(chunk.rows)
+    hit("chunk.lookup")
     rivals = bool(known.height) and transaction.others_wrote_since(chunk.requested_at)
     stance = Stance(
         versions_since=claim.versions_since if guards.row_versions else _NEVER,
@@ -165,6 +165,11 @@ def _changes(chunk: Chunk, claim: Claim, transaction: ChunkTransaction, guards: 
         pass_began=None if rivals or chunk.attempt > 1 else claim.pass_began,
     )
     return classify(chunk.rows, known, claim.config, stance)
+
+
+def _landed(rows: pl.DataFrame, rejects: pl.DataFrame) -> pl.DataFrame:
+    """The rows that may answer open rejects of their keys; one refused just now must not close its own."""
+    return rows.join(rejects.select(ROW), on=ROW, how="anti") if rejects.height else rows
 
 
 def _see(

@@ -33,24 +33,38 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
+class Night:
+    """What a run of a background load may do tonight, frozen when it is created.
+
+    It stops at `ends_at` (our clock), or when its share is done: the rows not yet read at `rows_before`, divided by
+    the `nights_left`, tonight included.
+    """
+
+    schedule_uid: UUID
+    ends_at: datetime
+    nights_left: int
+    rows_before: int
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """One delivery's hold on one slice, and what it needs to work: the run's frozen configuration and cursor.
 
     `epoch` fences: any other number in the slice's row means somebody else holds it. `watermark` is in
     order-preserving form. `first_load` says the target was empty when the run began. `new_target`: no run of
     this entity ever ended. `indexes_deferred`: a first load left the target without indexes. `clock_ahead_s` is
-    PostgreSQL's clock minus ours. `soft_deleted`: what this slice deleted already. `walked`: for a publication, the
-    cursor its walk ended with. `last_probe`: what the last proven run left, its probe and what it asked from.
-    `may_hold`: rows of this entity wait for parents, or may.
+    PostgreSQL's clock minus ours. `soft_deleted`: what this slice deleted already. `walked`: once the walk is over,
+    what its slices ended with. `last_probe`: what the last proven run left, its probe and what it asked from.
+    `night`: for a background load. `may_hold`: rows of this entity wait for parents, or may.
     """
 
     run_uid: UUID
     connector_uid: UUID
     slice: int
     epoch: int
-    kind: Literal["walk", "publish", "retry"]
+    kind: Literal["walk", "conclude", "publish", "retry"]
     lane: Literal["delta", "bulk"]
-    purpose: Literal["delta", "sweep", "refresh", "retry"]
+    purpose: Literal["delta", "sweep", "refresh", "window", "retry"]
     config: RunConfig
     cursor: Mapping[str, Any] | None
     chunk: int
@@ -65,11 +79,12 @@ class Claim:
     unproven_snapshots: int
     deletes_barred: bool
     soft_deleted: int
-    walked: Mapping[str, Any] | None
+    walked: Sequence[Mapping[str, Any]]
     attempt: int
     clock_ahead_s: float
     last_probe: Mapping[str, Any] | None = None
     may_hold: bool = False
+    night: Night | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +125,8 @@ class Ending:
     """How a run ends, and what it leaves for the next. Versions are in order-preserving form.
 
     `proven`: the probe pair may be trusted. `swept`: every key of the table was met, so a sweep is not due.
-    `changed` counts values by "column.rule"; `ignored` names columns the run did not know.
+    `changed` counts values by "column.rule"; `ignored` names columns the run did not know. `night`: for a background
+    load, whether its walk goes on another night, is finished, or must begin again.
     """
 
     status: Literal["success", "partial", "failed"]
@@ -123,6 +139,7 @@ class Ending:
     unproven_snapshots: int = 0
     changed: Mapping[str, int] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
+    night: Literal["goes_on", "finished", "again"] | None = None
 
 
 class Ledger(Protocol):
@@ -136,6 +153,12 @@ class Ledger(Protocol):
 
     def totals(self, claim: Claim) -> Counters:
         """What the run's slices have counted so far."""
+
+    def split(self, claim: Claim, cursors: Sequence[Mapping[str, Any]]) -> None:
+        """Give the slice the first of these cursors, and each of the others a slice of its own."""
+
+    def end_part(self, claim: Claim) -> None:
+        """End a slice whose part is read; the last one of the run to do so queues a slice that concludes it."""
 
     def begin_publish(self, claim: Claim) -> None:
         """End a snapshot's walk and queue its publication as a slice of its own."""
@@ -160,7 +183,10 @@ class ChunkTransaction(Protocol):
     """The open transaction of one chunk."""
 
     def known(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """What the target stores under the rows' business keys (delta.KNOWN_SCHEMA), in the rows' order."""
+        """What the target holds instead of these rows (delta.KNOWN_SCHEMA), in their order.
+
+        A row that it holds already, live and with the same content and version, is left out.
+        """
 
     def others_wrote_since(self, moment: datetime) -> bool:
         """Whether a run of the other lane may have written to this target after `moment`."""

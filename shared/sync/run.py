@@ -1,19 +1,13 @@
 """One slice of one run, from its claim to its end or its continuation.
 
-In: a Claim. Out: committed chunks, then an Ending, or the cursor for whoever comes next. Fetching and the value
-stages run one chunk ahead of the commits in a thread of their own, so that the source and PostgreSQL work at once;
-memory holds two chunks, whatever the table's size.
+In: a Claim. Out: committed chunks, then an Ending, or the cursor for whoever comes next.
 """
 
-from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any, Literal, Protocol
 
 import msgspec
-import polars as pl
 
 from shared.errors import (
     AppError,
@@ -21,43 +15,25 @@ from shared.errors import (
     DeleteGuardError,
     FencedError,
     PermanentError,
-    SchemaDriftError,
     TransientError,
     UnprovenError,
 )
 from shared.failpoints import hit
-from shared.sync import fetch
-from shared.sync.decode import DecodedPage, Envelope, decode_page
-from shared.sync.fetch import PageRequest, Source, Walk
+from shared.sync import fetch, nights
+from shared.sync.feed import CHUNK_ROWS, Feed, Progressed, Reading, joined
+from shared.sync.fetch import Source, Walk
 from shared.sync.guards import Guards
 from shared.sync.load import load
-from shared.sync.model import KEY_HASH, VERSION
-from shared.sync.ports import Chunk, Claim, Clock, Counters, Ending, Ledger, Target
+from shared.sync.ports import Claim, Clock, Counters, Ending, Ledger, Night, Target
 from shared.sync.retry import Retry
-from shared.sync.rowversion import Progress, encode_one, remembered
+from shared.sync.rowversion import remembered
 from shared.sync.stages import Stages
 
-CHUNK_ROWS = 50_000
-CHUNK_BYTES = 64 * 1024 * 1024
 DELETE_BATCH = 50_000
 UNPROVEN_BEFORE_PUBLISHING = 3
+_PARTS_AT_MOST = 32
 
 Outcome = Literal["ended", "continued", "backed_off", "fenced"]
-
-
-@dataclass(frozen=True, slots=True)
-class Progressed:
-    """What a slice remembers between deliveries: its walk, the probe taken before it, and what rules changed."""
-
-    walk: Walk
-    probe: Mapping[str, Any] | None = None
-    changed: Mapping[str, int] | None = None
-    ignored: tuple[str, ...] = ()
-
-    def to_cursor(self) -> dict[str, Any]:
-        """As JSON-ready values."""
-        cursor: dict[str, Any] = msgspec.to_builtins(self)
-        return cursor
 
 
 class Told(Protocol):
@@ -77,6 +53,7 @@ class SliceRunner:
     clock: Clock
     budget_s: float
     full_max_rows: int
+    split_rows: int
     tell: Told
     mask_key: Callable[[], bytes | None] = lambda: None
     chunk_rows: int = CHUNK_ROWS
@@ -93,11 +70,7 @@ class SliceRunner:
     def _attempt(self, claim: Claim, source: Callable[[], Source]) -> Outcome:
         """The work, and what its errors lead to; the decision itself may find that the claim no longer stands."""
         try:
-            if claim.kind == "publish":
-                return self._publish(claim)
-            if claim.kind == "retry":
-                return self._retry(claim, self.clock.monotonic())
-            return self._walk(claim, source(), self.clock.monotonic())
+            return self._work(claim, source, self.clock.monotonic())
         except FencedError:
             raise
         except PermanentError as error:
@@ -112,6 +85,17 @@ class SliceRunner:
             )
             return self._later(claim, broken, None)
 
+    def _work(self, claim: Claim, source: Callable[[], Source], started: float) -> Outcome:
+        match claim.kind:
+            case "publish":
+                return self._publish(claim)
+            case "retry":
+                return self._retry(claim, started)
+            case "conclude":
+                return self._conclude(claim, _walked(claim), started)
+            case _:
+                return self._walk(claim, source(), started)
+
     def _later(self, claim: Claim, error: AppError, wish_s: float | None) -> Outcome:
         """Queue the slice again while its attempts last, else fail the run."""
         if not self.ledger.back_off(claim, error, wish_s):
@@ -120,21 +104,58 @@ class SliceRunner:
         return "backed_off"
 
     def _walk(self, claim: Claim, source: Source, started: float) -> Outcome:
-        if claim.indexes_deferred and not claim.first_load:
+        if claim.indexes_deferred and (claim.night is not None or not claim.first_load):
             # A first load ended before its time; nothing is looked up or written without the indexes.
             self.target.build_indexes(claim)
+        if claim.night is not None:
+            return self._walk_night(claim, claim.night, source, started)
+        return self._pages(claim, source, self._first_part(claim, source), started)
+
+    def _first_part(self, claim: Claim, source: Source) -> Progressed:
+        """Where to go on; a large table that nobody has begun is cut, and the other parts left to other slices."""
         progressed = self._progressed(claim, source)
+        if claim.cursor is not None:
+            return progressed
+        cursors = self._cuts(claim, source, progressed)
+        if not cursors:
+            return progressed
+        parts = [replace(progressed, walk=walk) for walk in fetch.in_parts(progressed.walk, cursors)]
+        self.ledger.split(claim, [part.to_cursor() for part in parts])
+        self.tell("split", run=str(claim.run_uid), entity=claim.config.slug, parts=len(parts))
+        return parts[0]
+
+    def _cuts(self, claim: Claim, source: Source, progressed: Progressed) -> Sequence[str]:
+        """Where to cut: only what is read whole, by cursor, and is large."""
+        walk, rows = progressed.walk, (progressed.probe or {}).get("count") or 0
+        whole = walk.rowversion_gt is None and not walk.ordered and claim.config.pagination != "page"
+        parts = min(_PARTS_AT_MOST, -(-rows // self.split_rows))
+        return source.ranges(claim.config.slug, parts, claim.config.parameters) if whole and parts > 1 else ()
+
+    def _walk_night(self, claim: Claim, night: Night, source: Source, started: float) -> Outcome:
+        """A background load's slice: in chunks that fit tonight's share; after the window nothing is asked."""
+        if self.clock.now() >= night.ends_at:
+            return self._end(claim, Ending("success", night="goes_on"))
+        at = self._progressed(claim, source)
+        now = self.clock.now()
+        if not at.walk.ended and nights.is_over(night, at.walk, at.probe, now):
+            return self._end(claim, replace(self._landed(at), night="goes_on"))
+        pace = nights.pace(night, at.walk, at.probe, now, self.chunk_rows)
+        paced = replace(self, chunk_rows=pace.chunk_rows, budget_s=min(self.budget_s, pace.budget_s))
+        return paced._pages(claim, source, at, started)
+
+    def _pages(self, claim: Claim, source: Source, progressed: Progressed, started: float) -> Outcome:
         if not progressed.walk.ended:
-            feeder = _Feeder(self, claim, source, progressed, started + self.budget_s)
-            with closing(ahead(feeder.chunks())) as chunks, feeder:
+            with Feed(self._reading(claim, source, started), progressed) as chunks:
                 for number, chunk in enumerate(chunks, claim.chunk):
+                    following = msgspec.convert(chunk.cursor, Progressed)
+                    if claim.night is not None:
+                        nights.demand_resumable(claim.config.slug, following.walk)
                     counters = load(chunk, replace(claim, chunk=number), self.target, self.guards)
                     self._tell_chunk(claim, number, counters)
-                    progressed = msgspec.convert(chunk.cursor, Progressed)
+                    progressed = following
                     self._check_size(claim, progressed.walk)
-                    if not progressed.walk.ended and self._over_budget(started):
-                        self.ledger.continue_later(claim)
-                        return "continued"
+                    if not progressed.walk.ended and (outcome := self._pause(claim, progressed, started)):
+                        return outcome
         return self._conclude(claim, progressed, started)
 
     def _retry(self, claim: Claim, started: float) -> Outcome:
@@ -148,6 +169,21 @@ class SliceRunner:
                 self.ledger.continue_later(claim)
                 return "continued"
         return self._end(claim, Ending("success"))
+
+    def _pause(self, claim: Claim, progressed: Progressed, started: float) -> Outcome | None:
+        """Stop between two chunks: for the night, or for the slice's continuation."""
+        night, now = claim.night, self.clock.now()
+        if night is not None and nights.is_over(night, progressed.walk, progressed.probe, now):
+            return self._end(claim, replace(self._landed(progressed), night="goes_on"))
+        if self._over_budget(started):
+            self.ledger.continue_later(claim)
+            return "continued"
+        return None
+
+    def _reading(self, claim: Claim, source: Source, started: float) -> Reading:
+        stages = Stages(claim.config, self.mask_key())
+        deadline = started + self.budget_s
+        return Reading(claim, source, stages, self.guards, self.clock, deadline, self.chunk_rows)
 
     def _check_size(self, claim: Claim, walk: Walk) -> None:
         if claim.config.strategy == "full" and walk.rows > self.full_max_rows:
@@ -170,8 +206,8 @@ class SliceRunner:
             else None
         )
         probe = source.probe(config.slug, lower, config.parameters)
-        # A refresh fixes a bound too: the watermark it leaves must not pass rows that were still in flight.
-        bounded = is_delta or (claim.purpose == "refresh" and config.version is not None)
+        # Whatever leaves a watermark fixes a bound, too: it must not pass rows that were still in flight.
+        bounded = is_delta or (claim.purpose in ("refresh", "window") and config.version is not None)
         walk = fetch.first_request(config, probe, lower, is_delta=bounded)
         taken = (
             None
@@ -182,6 +218,11 @@ class SliceRunner:
 
     def _conclude(self, claim: Claim, progressed: Progressed, started: float) -> Outcome:
         """The walk is over: publish, delete what a proven pass did not meet, and end the run."""
+        if claim.night is not None:
+            return self._end(claim, self._loaded_by_night(claim, progressed))
+        if progressed.walk.is_part and claim.kind == "walk":
+            self.ledger.end_part(claim)
+            return "continued"
         proof = fetch.proof(progressed.walk)
         proven = self.guards.completeness(proof.proven)
         if claim.config.strategy == "full":
@@ -220,6 +261,19 @@ class SliceRunner:
             ignored=progressed.ignored,
         )
 
+    def _loaded_by_night(self, claim: Claim, progressed: Progressed) -> Ending:
+        """How the last night ends: it deletes nothing, but the first delta asks from the bound of the first night."""
+        proof = nights.proof_of_nights(progressed.walk)
+        landed = self._landed(progressed)
+        if not self.guards.completeness(proof.proven):
+            return replace(landed, status="partial", error=_unproven(claim, proof.reason), night="again")
+        bound = progressed.walk.bound
+        reached = progressed.walk.greatest if bound is not None else None
+        return replace(landed, watermark=reached, bound=bound, night="finished")
+
+    def _landed(self, progressed: Progressed) -> Ending:
+        return Ending("success", changed=progressed.changed or {}, ignored=progressed.ignored)
+
     def _delete_missing(self, claim: Claim, started: float) -> bool:
         """Soft-delete what the pass proved absent; false when the time budget ended first."""
         due = self.target.mark_missing(claim)
@@ -249,7 +303,8 @@ class SliceRunner:
         return "continued"
 
     def _publish(self, claim: Claim) -> Outcome:
-        walk = msgspec.convert((claim.walked or {})["walk"], Walk)
+        before = _walked(claim)
+        walk = before.walk
         proven = self.guards.completeness(fetch.proof(walk).proven)
         if not (claim.cursor or {}).get("published"):
             try:
@@ -257,17 +312,16 @@ class SliceRunner:
             except DeleteGuardError as error:
                 return self._end(claim, Ending("failed", error))
         trouble = None if proven else _unproven(claim, "published without deletes after three unproven walks")
-        before = claim.walked or {}
         return self._end(
             claim,
             Ending(
                 status="success" if proven else "partial",
                 error=trouble,
-                probe=before.get("probe"),
+                probe=before.probe,
                 proven=proven,
                 swept=proven,
-                changed=before.get("changed") or {},
-                ignored=tuple(before.get("ignored") or ()),
+                changed=before.changed or {},
+                ignored=before.ignored,
             ),
         )
 
@@ -329,167 +383,14 @@ def _left_behind(claim: Claim, progressed: Progressed) -> Mapping[str, Any] | No
     return {**(progressed.probe or nothing), "previous": previous}
 
 
+def _walked(claim: Claim) -> Progressed:
+    """What the run's walk ended with, all its parts as one."""
+    return joined([msgspec.convert(cursor, Progressed) for cursor in claim.walked])
+
+
 def _unproven(claim: Claim, reason: str | None) -> UnprovenError:
     return UnprovenError(
         f"{claim.config.slug}: the walk could not be proven complete ({reason}); rows landed, nothing was deleted and"
         " no watermark moved",
         hint="the next run walks again; if it stays so, offer a keyset cursor or a stable total at the connector",
     )
-
-
-class _Feeder:
-    """Fetches pages, one request ahead, and prepares chunks from them."""
-
-    def __init__(
-        self, runner: SliceRunner, claim: Claim, source: Source, progressed: Progressed, deadline: float
-    ) -> None:
-        self._runner, self._claim, self._source = runner, claim, source
-        self._deadline, self._stopped = deadline, False
-        self._progressed, self._walk = progressed, progressed.walk
-        self._stages = Stages(claim.config, runner.mask_key())
-        self._requests = ThreadPoolExecutor(1, thread_name_prefix="fetch")
-        self._next: Future[bytes] | None = None
-        self._asked_at = runner.clock.now()
-
-    def __enter__(self) -> "_Feeder":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Let the chunk that is being made end with the page at hand: nobody will take it."""
-        self._stopped = True
-
-    def _is_full(self, rows: int, size: int) -> bool:
-        """Whether a chunk ends here: by its size, or because a slow source has used the slice's time up."""
-        late = self._stopped or self._runner.clock.monotonic() >= self._deadline
-        return late or rows >= self._runner.chunk_rows or size >= CHUNK_BYTES
-
-    def chunks(self) -> Generator[Chunk, None, None]:
-        """Chunks until the walk ends."""
-        try:
-            while not self._walk.ended:
-                yield self._chunk()
-        finally:
-            self._requests.shutdown(wait=False, cancel_futures=True)
-
-    def _chunk(self) -> Chunk:
-        if self._next is None:
-            self._ask()
-        asked_at, attempt = self._asked_at, self._walk.attempt
-        pages: list[DecodedPage] = []
-        versions: list[pl.Series] = []
-        rows = size = 0
-        while not self._walk.ended and not (pages and self._is_full(rows, size)):
-            body = self._body()
-            page, encoded = self._page(body)
-            pages.append(page)
-            versions.append(encoded)
-            rows, size = rows + page.received, size + len(body)
-        prepared = self._stages.prepare(pages, versions, self._runner.guards.settle)
-        hit("stages.after")
-        self._walk = self._settled(prepared.keys)
-        self._remember(prepared.changed, pages)
-        return Chunk(
-            rows=prepared.rows,
-            rejects=prepared.rejects,
-            raw=prepared.raw,
-            also_seen=prepared.also_seen,
-            fetched=prepared.fetched,
-            superseded=prepared.superseded,
-            keyless=prepared.keyless,
-            requested_at=asked_at,
-            expected=self._expected(),
-            cursor=self._progressed.to_cursor(),
-            attempt=attempt,
-        )
-
-    def _expected(self) -> int | None:
-        count = (self._progressed.probe or {}).get("count")
-        return self._walk.last_total if self._walk.last_total is not None else count
-
-    def _body(self) -> bytes:
-        hit("page.before")
-        if self._next is None:
-            self._ask()
-        assert self._next is not None
-        body = self._next.result()
-        self._next = None
-        hit("page.after")
-        return body
-
-    def _ask(self) -> None:
-        """Send the next request, noting PostgreSQL's time before it: rows written later than that are newer."""
-        self._asked_at = self._runner.clock.now() + timedelta(seconds=self._claim.clock_ahead_s)
-        self._next = self._requests.submit(self._source.fetch_page, self._request())
-
-    def _request(self) -> PageRequest:
-        request = fetch.next_request(self._walk, self._claim.config)
-        assert request is not None, "a walk that has not ended has a next request"
-        return request
-
-    def _page(self, body: bytes) -> tuple[DecodedPage, pl.Series]:
-        config = self._claim.config
-        page = decode_page(body, config)
-        if page.missing and page.frame.height:
-            raise _drift(config.slug, page.missing)
-        if not self._walk.pages and self._walk.attempt == 1:
-            self._check_progress(page.envelope)
-        self._walk = self._runner.guards.bound(self._walk, page.envelope, config.version)
-        nothing = pl.Series(KEY_HASH, [None] * page.frame.height, dtype=pl.Binary)
-        versions = self._stages.versions(page)
-        facts = fetch.page_facts(page, versions, nothing, self._walk.bound)
-        self._walk = fetch.after_page(self._walk, facts, config)
-        if not self._walk.ended:
-            self._ask()
-        return page, versions
-
-    def _check_progress(self, envelope: Envelope) -> None:
-        """The source must not stand below our watermark: by its own bound, since its newest row may be deleted."""
-        config = self._claim.config
-        if config.version is None:
-            return
-        said = ((self._progressed.probe or {}).get("max_rowversion"), envelope.safe_rowversion)
-        encoded = [encode_one(version, config.version) for version in said if version is not None]
-        seen = max((version for version in encoded if version is not None), default=None)
-        stored = self._claim.watermark if config.strategy == "rowversion" else None
-        now = self._runner.clock.now()
-        self._runner.guards.progress(Progress(stored, seen, now), config.version, config.overlap)
-
-    def _settled(self, keys: pl.DataFrame) -> Walk:
-        """The walk with this chunk's keys, which only the stages know; at its end, proven or begun again."""
-        walk = fetch.with_keys(self._walk, keys[KEY_HASH], keys[VERSION])
-        if fetch.wants_probe(walk):
-            config = self._claim.config
-            walk = fetch.after_probe(
-                walk, self._source.probe(config.slug, walk.rowversion_gt, config.parameters)
-            )
-        return fetch.conclude(walk)
-
-    def _remember(self, changed: Mapping[tuple[str, str], int], pages: list[DecodedPage]) -> None:
-        total = dict(self._progressed.changed or {})
-        for (column, rule), count in changed.items():
-            total[f"{column}.{rule}"] = total.get(f"{column}.{rule}", 0) + count
-        unknown = {name for page in pages for name in page.unknown_columns}
-        ignored = tuple(sorted({*self._progressed.ignored, *unknown}))[:200]
-        self._progressed = Progressed(self._walk, self._progressed.probe, total, ignored)
-
-
-def _drift(slug: str, missing: tuple[str, ...]) -> SchemaDriftError:
-    return SchemaDriftError(
-        slug,
-        missing,
-        f"{slug}: the source no longer sends {', '.join(missing)}; nothing of the chunk was loaded",
-        hint="run discover on the connector: the target keeps the columns, and new runs stop expecting them",
-    )
-
-
-def ahead(chunks: Generator[Chunk, None, None]) -> Generator[Chunk, None, None]:
-    """The same chunks, the next one being made while the caller works on this one."""
-    with ThreadPoolExecutor(1, thread_name_prefix="prepare") as pool:
-        pending = pool.submit(next, chunks, None)
-        try:
-            while (chunk := pending.result()) is not None:
-                pending = pool.submit(next, chunks, None)
-                yield chunk
-        finally:
-            pending.cancel()
-            pool.submit(chunks.close)

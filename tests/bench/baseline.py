@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from shared.sync.run import CHUNK_ROWS
+from shared.sync.feed import CHUNK_ROWS
 from tests.bench.rig import Rig
 
 TABLE = ("public", "bench_copy")

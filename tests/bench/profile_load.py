@@ -65,10 +65,10 @@ def instrument() -> None:
     """Time the steps of a slice and take the overlap out."""
     from shared.adapters.http_source import HttpSource
     from shared.adapters.postgres import copy_format, slices, target
-    from shared.sync import coerce, dates, fetch, identity, mapping, numbers, run, stages, text
+    from shared.sync import coerce, dates, feed, fetch, identity, mapping, numbers, run, stages, text
 
-    _replace(run, "ThreadPoolExecutor", _InTurn)
-    _replace(run, "ahead", _in_turn)
+    _replace(feed, "ThreadPoolExecutor", _InTurn)
+    _replace(feed, "ahead", _in_turn)
     for number, stage in enumerate((coerce, text, numbers, dates, mapping, identity), 3):
         _time(stage, "apply", f"{number} {stage.__name__.rpartition('.')[2]}")
     for owner, name, step in (
@@ -77,7 +77,7 @@ def instrument() -> None:
         (target.PostgresTarget, "build_indexes", "11 build indexes (wall: PostgreSQL builds them)"),
         (HttpSource, "probe", "1 fetch: probe"),
         (HttpSource, "fetch_page", "1 fetch: HTTP body"),
-        (run, "decode_page", "2 decode: page to frame"),
+        (feed, "decode_page", "2 decode: page to frame"),
         (stages, "join_pages", "2 decode: join pages"),
         (fetch, "page_facts", "2 fetch: facts and proof"),
         (fetch, "with_keys", "2 fetch: facts and proof"),

@@ -37,6 +37,7 @@ from shared.sync.fetch import (
     page_facts,
     proof,
     wants_probe,
+    with_keys,
 )
 from shared.sync.model import (
     ColumnType,
@@ -300,4 +301,5 @@ def read_table(source: Source, run: RunConfig) -> Reading:
         keys |= set(ids.to_list())
         hashes = pl.Series([xxhash.xxh3_128_digest(key.encode()) for key in ids.to_list()], dtype=pl.Binary)
         versions = encode(decoded.frame["_version"], run.version or VersionSpec("number"))
-        walk = after_page(walk, page_facts(decoded, versions, hashes, walk.bound), run)
+        walk = after_page(walk, page_facts(decoded, versions, walk.bound), run)
+        walk = with_keys(walk, hashes, versions)

@@ -41,8 +41,9 @@ def tables(database: str, schema: str = "bridge") -> set[str]:
         return {row[0] for row in found}
 
 
-def test_numbers_follow_one_another() -> None:
-    assert [m.number for m in available()] == list(range(1, len(available()) + 1))
+def test_numbers_rise_and_none_stands_twice() -> None:
+    numbers = [m.number for m in available()]
+    assert numbers == sorted(set(numbers)) and numbers[0] == 1
 
 
 def test_empty_database_gets_every_table_and_a_second_call_nothing(

@@ -137,6 +137,16 @@ def test_key_must_be_missing_twice_and_an_unchanged_source_does_not_put_that_off
     assert world.sync() == []
 
 
+def test_row_that_left_is_found_though_a_reject_makes_the_counts_equal(make_world: MakeWorld) -> None:
+    """Six live keys and six met ones, but not the same six: the sums tell."""
+    world = make_world([table("hash")], rows(6), entity={"delete_after_missing": 1})
+    world.sync()
+    vanish(world, 1)
+    world.erp.insert("t", [{"id": 9, "note": "nul\x00"}])
+    run = whole(world)
+    assert (run["rejected"], run["soft_deleted"], live(world)) == (1, 1, 5)
+
+
 def test_key_that_came_back_starts_counting_again(make_world: MakeWorld) -> None:
     world = make_world([table("hash")], rows(6), entity={"delete_after_missing": 2})
     world.sync()

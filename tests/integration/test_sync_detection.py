@@ -46,6 +46,21 @@ def test_free_slots_admit_the_oldest_waiting_and_never_more_than_the_limit(make_
     assert {run["status"] for run in world.runs()} == {"success"}
 
 
+def test_long_load_lets_the_deltas_of_other_tables_go_between_its_slices(make_world: MakeWorld) -> None:
+    many: list[dict[str, object]] = [{"id": i, "note": "a"} for i in range(60)]
+    world = make_world(tables(2), {"t0": many, "t1": [{"id": 1, "note": "a"}]}, slice_budget_seconds=0.001)
+    world.sync()
+    limit(world, 1)
+    world.put_entity("t0", sync_enabled=False)
+    refresh = world.post(f"/api/v1/entities/{world.uid('t0')}/full-refresh")["run_uid"]
+    world.erp.update("t1", {"id": 1}, {"note": "b"})
+    world.tick()
+    world.deliver_one()
+    admitted = world.sql("SELECT run_uid FROM bridge.sync_slices WHERE admitted")
+    assert [str(row["run_uid"]) for row in admitted] == [world.runs("t1")[-1]["uid"]]
+    assert world.finish(refresh)["status"] == "success"
+
+
 def test_unchanged_tables_get_no_run(make_world: MakeWorld) -> None:
     world = make_world(tables(4), filled(4))
     assert len(world.sync()) == 4

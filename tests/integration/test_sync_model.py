@@ -1,31 +1,70 @@
 """Three strategies, any sequence of changes at the source: the target equals a model in plain Python.
 
-Each seed is one story of several rounds; NIGHTLY=1 tells more and longer ones. A failure prints its seed and steps.
+Each example is a source and a story of several rounds, found by Hypothesis. CI tells ten a strategy, always the same
+ones and unshrunk; NIGHTLY=1 tells many, longer ones, and shrinks a failure to its smallest story.
 """
 
 import json
 import os
-import random
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import strategies as st
+from psycopg import sql
 
+from infra.local.azurite import Azurite
+from infra.local.postgres import PostgresServer
 from infra.local.sample_erp import SampleErp, TableSpec, parse_columns
-from tests.integration.harness import MakeWorld, Row, World, balanced, written
+from infra.local.sample_erp.schema import Strategy
+from tests.integration.harness import Row, World, balanced, written
 
 NIGHTLY = bool(os.environ.get("NIGHTLY"))
-SEEDS, ROUNDS = (200, 20) if NIGHTLY else (6, 5)
+EXAMPLES, ROUNDS = (200, 20) if NIGHTLY else (10, 3)
 COLUMNS = parse_columns("id NUMBER(9) NOT NULL\n note VARCHAR2(40)\n amount NUMBER(8,2)")
 NOTES = ["a", "B ", "été", "", "x" * 40, None]
+AMOUNTS = [None, 0, -1.5, 12, 999999.99]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How the source answers and how the slices are cut. Paging by number needs two passes for a delete."""
+
+    rows: int
+    page_size: int
+    chunk_rows: int
+    paged: bool
+    probe: bool
+    passes: int
+    hurried: bool  # a continuation after each chunk
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change; `pick` chooses its key among those there are."""
+
+    what: str
+    pick: int
+    note: str | None
+    amount: float | None
+    differs: bool
+
+    @property
+    def values(self) -> dict[str, object]:
+        return {"note": self.note, "amount": self.amount}
 
 
 class Story:
-    """Changes the source at random, and knows what the target must hold after the next proven pass."""
+    """Changes the source, and knows what the target must hold after the next proven pass."""
 
-    def __init__(self, erp: SampleErp, rng: random.Random, strategy: str) -> None:
-        self.erp, self.rng, self.strategy = erp, rng, strategy
-        self.steps: list[str] = []
+    def __init__(self, erp: SampleErp, strategy: str) -> None:
+        self.erp, self.strategy = erp, strategy
         self.landed: dict[int, Row] = {}
         self.broken: set[int] = set()
 
@@ -33,55 +72,41 @@ class Story:
     def keys(self) -> list[int]:
         return sorted({json.loads(row["id"]) for row in self.erp.rows("t")})
 
-    def change(self) -> None:
-        """A few random steps."""
-        for _ in range(self.rng.randint(0, 6)):
-            step = self.rng.choice(STEPS)
-            keys = self.keys
-            step(self, self.rng.choice(keys) if keys else None)
+    def tell(self, step: Step) -> None:
+        """Make the change, where there is a row to make it to."""
+        keys = self.keys
+        if step.what == "insert":
+            self.insert(step)
+        elif keys:
+            STEPS[step.what](self, keys[step.pick % len(keys)], step)
 
-    def told(self, what: str, key: int | None) -> None:
-        self.steps.append(f"{what} {key}")
+    def insert(self, step: Step) -> None:
+        if step.pick not in self.keys:
+            self.erp.insert("t", [{"id": step.pick, **step.values}])
 
-    def values(self) -> dict[str, object]:
-        return {"note": self.rng.choice(NOTES), "amount": self.rng.choice([None, 0, -1.5, 12, 999999.99])}
+    def update(self, key: int, step: Step) -> None:
+        self.broken.discard(key)
+        self.erp.update("t", {"id": key}, step.values)
 
-    def insert(self, _key: int | None) -> None:
-        key = self.rng.randint(1, 40)
-        if key not in self.keys:
-            self.told("insert", key)
-            self.erp.insert("t", [{"id": key, **self.values()}])
-
-    def update(self, key: int | None) -> None:
-        if key is not None:
-            self.told("update", key)
-            self.broken.discard(key)
-            self.erp.update("t", {"id": key}, self.values())
-
-    def delete(self, key: int | None) -> None:
+    def delete(self, key: int, _step: Step) -> None:
         # An empty source is a refusal, not a deletion; that has tests of its own.
-        if key is not None and len(self.keys) > 1:
-            self.told("delete", key)
+        if len(self.keys) > 1:
             self.broken.discard(key)
             self.erp.delete("t", [{"id": key}])
 
-    def rekey(self, key: int | None) -> None:
-        self.delete(key)
-        self.insert(None)
+    def rekey(self, key: int, step: Step) -> None:
+        self.delete(key, step)
+        self.insert(step)
 
-    def break_one(self, key: int | None) -> None:
-        if key is not None:
-            self.told("break", key)
-            self.broken.add(key)
-            self.erp.break_row("t", {"id": key}, "amount", "abc")
+    def break_one(self, key: int, _step: Step) -> None:
+        self.broken.add(key)
+        self.erp.break_row("t", {"id": key}, "amount", "abc")
 
-    def duplicate(self, key: int | None) -> None:
-        if key is None or key in self.broken:
-            return
-        self.told("duplicate", key)
-        copy = next(row for row in self.erp.rows("t") if json.loads(row["id"]) == key)
-        changes = self.values() if self.rng.random() < 0.5 else {}
-        self.erp.insert("t", [{n: json.loads(v) for n, v in copy.items()} | changes], duplicate=True)
+    def duplicate(self, key: int, step: Step) -> None:
+        if key not in self.broken:
+            copy = next(row for row in self.erp.rows("t") if json.loads(row["id"]) == key)
+            changes = step.values if step.differs else {}
+            self.erp.insert("t", [{n: json.loads(v) for n, v in copy.items()} | changes], duplicate=True)
 
     def expected(self) -> dict[int, list[Row]]:
         """What each key may hold: usually one thing; a torn pair under `hash` is settled by its order."""
@@ -118,10 +143,11 @@ class Story:
         return self.broken | (self.torn if self.strategy == "full" else set())
 
 
-STEPS: list[Callable[[Story, int | None], None]] = [
-    Story.insert, Story.insert, Story.insert, Story.update, Story.update, Story.update, Story.delete, Story.rekey,
-    Story.break_one, Story.duplicate,
-]  # fmt: skip
+STEPS: dict[str, Callable[[Story, int, Step], None]] = {
+    "update": Story.update, "delete": Story.delete, "rekey": Story.rekey, "break": Story.break_one,
+    "duplicate": Story.duplicate,
+}  # fmt: skip
+WHAT = ["insert", "insert", "insert", "update", "update", "update", *STEPS]
 
 
 def _value(row: dict[str, str]) -> Row:
@@ -156,29 +182,60 @@ def check(world: World, story: Story, runs: list[Row], uids: dict[int, Any]) -> 
     story.landed = found
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
+@contextmanager
+def fresh(
+    server: PostgresServer, azurite: Azurite, folder: Path, strategy: Strategy, setting: Setting
+) -> Iterator[World]:
+    """A world of the example's own."""
+    name = f"model_{uuid.uuid4().hex[:12]}"
+    spec = TableSpec(slug="t", keys=("id",), strategy=strategy, columns=COLUMNS)
+    rows = [{"id": i, "note": f"n{i}", "amount": i} for i in range(setting.rows)]
+    with psycopg.connect(server.dsn_of("postgres"), autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        erp = SampleErp(folder / name, tables=[spec], rows={"t": rows}).start()
+        erp.behave("t", pagination="page" if setting.paged else "keyset", probe=setting.probe)
+        entity = {"delete_after_missing": setting.passes, "key_sweep_interval_seconds": 86_400}
+        world = World(
+            server.dsn_of(name), azurite.connection_string, erp, entity, default_page_size=setting.page_size
+        )
+        world.compose(chunk_rows=setting.chunk_rows, slice_budget_seconds=0.0001 if setting.hurried else 240)
+        try:
+            yield world
+        finally:
+            world.close()
+            erp.close()
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+SETTING = st.builds(
+    Setting, rows=st.integers(0, 25 if NIGHTLY else 12), page_size=st.integers(2, 7), chunk_rows=st.integers(1, 9),
+    paged=st.booleans(), probe=st.booleans(), passes=st.integers(1, 2), hurried=st.booleans(),
+).map(lambda setting: replace(setting, passes=2) if setting.paged else setting)  # fmt: skip
+STEP = st.builds(Step, st.sampled_from(WHAT), st.integers(1, 40), st.sampled_from(NOTES), st.sampled_from(AMOUNTS),
+                 st.booleans())  # fmt: skip
+STORY = st.lists(st.lists(STEP, max_size=6), min_size=1, max_size=ROUNDS)
+
+
+@pytest.mark.timeout(20_000 if NIGHTLY else 900)
 @pytest.mark.parametrize("strategy", ["full", "hash", "rowversion"])
-def test_target_equals_the_model(make_world: MakeWorld, strategy: Any, seed: int) -> None:
-    rng = random.Random(f"{strategy}{seed}")
-    paged = seed % 3 == 0
-    passes = 2 if paged or seed % 3 == 1 else 1
-    table = TableSpec(slug="t", keys=("id",), strategy=strategy, columns=COLUMNS)
-    rows = [{"id": i, "note": f"n{i}", "amount": i} for i in range(rng.randint(0, 25))]
-    world = make_world([table], {"t": rows}, default_page_size=rng.randint(2, 7))
-    world.erp.behave("t", pagination="page" if paged else "keyset", probe=seed % 4 != 1)
-    world.discover()
-    # FULL passes at once; elsewhere paging by number needs two.
-    world.put_entity("t", delete_after_missing=passes, key_sweep_interval_seconds=86_400)
-    world.compose(chunk_rows=rng.randint(1, 9), slice_budget_seconds=0.0001 if seed % 5 == 2 else 240)
-    story = Story(world.erp, rng, strategy)
+@settings(
+    max_examples=EXAMPLES, deadline=None, database=None, derandomize=not NIGHTLY, print_blob=NIGHTLY,
+    phases=[Phase.generate, *([Phase.shrink] if NIGHTLY else [])],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+)  # fmt: skip
+@given(setting=SETTING, rounds=STORY)
+def test_target_equals_the_model(
+    postgres_server: PostgresServer, azurite: Azurite, tmp_path_factory: pytest.TempPathFactory,
+    strategy: Strategy, setting: Setting, rounds: list[list[Step]],
+) -> None:  # fmt: skip
+    event(f"{len(rounds)} rounds")
     uids: dict[int, Any] = {}
-    try:
-        check(world, story, pass_over(world, strategy, passes), uids)
-        for _ in range(ROUNDS):
-            story.change()
-            check(world, story, pass_over(world, strategy, passes), uids)
+    with fresh(postgres_server, azurite, tmp_path_factory.mktemp("model"), strategy, setting) as world:
+        story = Story(world.erp, strategy)
+        check(world, story, pass_over(world, strategy, setting.passes), uids)
+        for steps in rounds:
+            for step in steps:
+                story.tell(step)
+            check(world, story, pass_over(world, strategy, setting.passes), uids)
             assert written(world.sync_now("t")) == 0 or story.unsettled
             assert {int(r["key"]) for r in world.rejects("t")} - story.unsettled == story.rejected
-    except BaseException:
-        print(f"seed {seed}, {strategy}, passes {passes}: {story.steps}")
-        raise

@@ -8,7 +8,7 @@ import pytest
 
 from shared.failpoints import POINTS
 from tests.torture import oracle
-from tests.torture.conftest import Standing
+from tests.torture.conftest import MakeWorld, Standing
 from tests.torture.world import World
 
 pytestmark = pytest.mark.torture
@@ -16,13 +16,15 @@ pytestmark = pytest.mark.torture
 NIGHTLY = os.environ.get("NIGHTLY") == "1"
 KILLS = (1, 2) if NIGHTLY else (1,)
 STRATEGIES = ("full", "hash", "rowversion")
-# What a strategy's second sync cannot pass through, so that a point that is never hit is never taken for a good one.
+# What a strategy's second sync cannot pass through, so that a point that is never hit is never taken for a good one;
+# background loads have their own test below.
+BY_NIGHT = {"window.created", "window.cursor"}
 # Points of waiting rows are met only where parents are declared, or rejects tried again: see test_parents.py.
 OTHERS = {point for point in POINTS if point.split(".")[0] in ("release", "retry", "replay")} | {"chunk.held"}
 NEVER = {
-    "full": OTHERS | {"chunk.lookup", "chunk.copy", "chunk.update", "deletes.mark", "deletes.before_commit", "deletes.chunk"},
-    "hash": OTHERS | {"stage.create", "publish.before_commit", "publish.after_commit"},
-    "rowversion": OTHERS | {"stage.create", "publish.before_commit", "publish.after_commit"},
+    "full": BY_NIGHT | OTHERS | {"chunk.lookup", "chunk.copy", "chunk.update", "deletes.mark", "deletes.before_commit", "deletes.chunk"},
+    "hash": BY_NIGHT | OTHERS | {"stage.create", "publish.before_commit", "publish.after_commit"},
+    "rowversion": BY_NIGHT | OTHERS | {"stage.create", "publish.before_commit", "publish.after_commit"},
 }  # fmt: skip
 
 
@@ -52,6 +54,48 @@ def test_random_kills_lose_and_double_nothing(standing: Standing, seed: int) -> 
     torment(world, arm, kills=2, tiny=chance.random() < 0.5)
     oracle.check(world)
     standing.put(world)
+
+
+@pytest.mark.parametrize(
+    "point", sorted(BY_NIGHT | {"chunk.before_commit", "chunk.after_commit", "finish.after"})
+)
+@pytest.mark.parametrize("strategy", ["hash", "rowversion"])
+def test_kill_in_a_background_load_loses_and_doubles_nothing(
+    make_world: MakeWorld, strategy: str, point: str
+) -> None:
+    """Two nights of a first load, the timer and each delivery in processes that die at the point once a night."""
+    world = make_world(strategy, loaded=False)
+    always = {"window_start": "00:00", "window_end": "00:00", "days_to_complete": 2}
+    assert world.api.ask(
+        "POST", "/api/v1/schedules", json={"entity_uid": str(world.entity)} | always
+    ).is_success
+    for night in (1, 2):
+        assert _torment_night(world, f"{point}=kill") == 1, world.story(f"night {night}")
+        world.ask(
+            "UPDATE bridge.background_sync_schedule SET last_night = last_night - 1, first_night = first_night - 1"
+        )
+        world.change(night)
+    world.put_entity(key_sweep_interval_seconds=0)
+    world.sync()
+    oracle.check(world)
+
+
+def _torment_night(world: World, arm: str) -> int:
+    """Begin the night and work until its run has ended; how often a process died."""
+    killed = int(_dies(world, ["window"], arm, {}))
+    if killed:
+        world.app.send_outbox()
+    while world.one("SELECT count(*) FROM bridge.sync_runs WHERE status IN ('queued', 'running')"):
+        if (message := world.receive()) is None:
+            world.later()
+            world.app.agenda.heal()
+            world.app.send_outbox()
+            continue
+        died = _dies(world, world.action(message), "" if killed else arm, {})
+        killed += died
+        world.let_go(message) if died else world.queue.delete_message(message)
+        world.watch()
+    return killed
 
 
 def test_points_are_enough() -> None:

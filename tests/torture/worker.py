@@ -2,7 +2,7 @@
 
 Run as `python -m tests.torture.worker`; commands come as JSON lines on stdin, answers leave on stdout.
 
-    {"op": "start", "env": {...}, "arm": "...", "log": path, "action": ["tick"] | ["deliver", body, id, count],
+    {"op": "start", "env": {...}, "arm": "...", "log": path, "action": ["tick"] | ["window"] | ["deliver", body, id, count],
      "chunk_rows": n, "delete_batch": n}              -> {"pid": n}
     {"op": "wait", "pid": n}                          -> {"code": n | null, "signal": n | null, "stopped": bool}
 """
@@ -51,6 +51,7 @@ def _import_everything() -> None:
     import shared.adapters.postgres.finished
     import shared.adapters.postgres.poison
     import shared.adapters.postgres.target
+    import shared.sync.background
     import shared.sync.deliver
     import shared.sync.run
     import shared.sync.tick  # noqa: F401
@@ -106,6 +107,8 @@ def _act(command: dict[str, Any]) -> None:
     kind, *rest = command["action"]
     if kind == "tick":
         app.detect_changes()
+    elif kind == "window":
+        app.load_in_window()
     else:
         body, message_id, dequeue_count = rest
         app.sync_table(body.encode(), message_id, dequeue_count)

@@ -16,18 +16,30 @@ from shared.sync.model import VersionSpec
 
 
 class Agenda:
-    """Detection's view of the catalogue. `default_interval_s` is for entities that don't say."""
+    """Detection's view of the catalogue. `default_interval_s` is for entities that don't say.
+
+    `by_night`: tables whose first load is a background load are left to it.
+    """
 
     def __init__(
-        self, database: Database, slices: Slices, *, default_limit: int, default_interval_s: int
+        self,
+        database: Database,
+        slices: Slices,
+        *,
+        default_limit: int,
+        default_interval_s: int,
+        by_night: bool = True,
     ) -> None:
         self._database, self._schema, self._slices = database, database.schema, slices
+        self._by_night = by_night
         self._default_limit, self._default_interval_s = default_limit, default_interval_s
 
     def due(self) -> list[DueEntity]:
         """Entities whose time has come and which have no delta in flight, least recently probed first."""
         with self._database.connection() as connection:
-            rows = connection.execute(query("entities_due", self._schema)).fetchall()
+            rows = connection.execute(
+                query("entities_due", self._schema), {"by_night": self._by_night}
+            ).fetchall()
         versions = [r["version"] and msgspec.convert(r["version"], VersionSpec) for r in rows]
         return [
             DueEntity(**(row | {"version": version})) for row, version in zip(rows, versions, strict=True)

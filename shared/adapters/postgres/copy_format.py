@@ -199,22 +199,38 @@ def _payload(kind: Kind, type_: ColumnType, values: pl.Series) -> Bytes:
 def _uuid_bytes(values: pl.Series) -> Bytes:
     """16 bytes a value, from hyphenated text or from 16-byte binaries."""
     if values.dtype == pl.Binary:
-        joined = b"".join(values.fill_null(bytes(16)).to_list())
-    else:
-        text = values.fill_null("0" * 32).str.replace_all("-", "", literal=True)
-        joined = bytes.fromhex(text.str.join("").item() or "")
+        return _table(values.fill_null(bytes(16)), 16)
+    text = values.fill_null("0" * 32).str.replace_all("-", "", literal=True)
+    joined = bytes.fromhex(text.str.join("").item() or "")
     return np.frombuffer(joined, np.uint8).reshape(len(values), 16)
 
 
-def _text(name: str, values: pl.Series) -> _Variable:
+def _table(values: pl.Series, width: int) -> Bytes:
+    """Binaries of one width as rows of bytes."""
+    if not len(values):
+        return np.empty((0, width), np.uint8)
+    table: Bytes = values.bin.reinterpret(dtype=pl.Array(pl.UInt8, width)).to_numpy()
+    return table
+
+
+def _text(name: str, values: pl.Series) -> _Fixed | _Variable:
+    """Texts or binaries; those of one width without nulls are packed like numbers."""
+    binary = values.cast(pl.Binary)
+    sizes = binary.bin.size()
+    width = sizes.max()
+    if isinstance(width, int) and width > 0 and sizes.min() == width and not values.null_count():
+        return _Fixed(name, _table(binary, width), None)
     null = values.is_null().to_numpy() if values.null_count() else None
+    lengths = sizes.fill_null(0).cast(pl.Int64).to_numpy()
+    return _Variable.of(name, np.frombuffer(_joined(values), np.uint8), lengths, null)
+
+
+def _joined(values: pl.Series) -> bytes:
+    """All values one after another; nulls are nothing."""
     if values.dtype == pl.Binary:
-        lengths = values.bin.size().cast(pl.Int64)
-        payload = b"".join(values.drop_nulls().to_list())
-    else:
-        lengths = values.str.len_bytes().cast(pl.Int64)
-        payload = (values.str.join("").item() or "").encode()
-    return _Variable.of(name, np.frombuffer(payload, np.uint8), lengths.fill_null(0).to_numpy(), null)
+        return b"".join(values.drop_nulls().to_list())
+    joined: bytes | None = values.str.join("").cast(pl.Binary).item()
+    return joined or b""
 
 
 def _numeric(name: str, values: pl.Series, scale: int) -> _Fixed | _Variable:

@@ -20,7 +20,7 @@ from shared.adapters.postgres.statements import (
 )
 from shared.sync.model import KEY_HASH, REFERENCE, ROW_HASH, VERSION
 
-_BRIDGE_FRAME = {KEY: KEY_HASH, DATA: ROW_HASH, ROWVERSION: VERSION, REFERENCE_TEXT: REFERENCE}
+BRIDGE_FRAME = {KEY: KEY_HASH, DATA: ROW_HASH, ROWVERSION: VERSION, REFERENCE_TEXT: REFERENCE}
 
 
 def send(connection: Connection, table: sql.Composable, fields: Sequence[Field]) -> None:
@@ -35,5 +35,5 @@ def target_fields(statements: Statements, rows: pl.DataFrame, uids: Bytes | None
     """A batch's mapped and bridge columns, ready to send; new rows bring their uids."""
     columns = statements.config.target_columns
     fields = [Field(c.name, rows[f"t{i}"], c.type) for i, c in enumerate(columns)]
-    fields += [Field(name, rows[frame], BRIDGE_TYPES[name]) for name, frame in _BRIDGE_FRAME.items()]
+    fields += [Field(name, rows[frame], BRIDGE_TYPES[name]) for name, frame in BRIDGE_FRAME.items()]
     return fields if uids is None else [*fields, Field(UID, uids, BRIDGE_TYPES[UID])]

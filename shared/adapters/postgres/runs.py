@@ -20,6 +20,7 @@ from shared.sql import query
 from shared.sync.model import RunConfig
 
 Freeze = Callable[[Connection, UUID, int, str], RunConfig]
+Also = Callable[[Connection, UUID, int], None]  # the run's uid and generation
 _VIEW = tuple(f.name for f in fields(RunView))
 
 
@@ -42,15 +43,17 @@ class Runs:
         self,
         entity_uid: UUID,
         *,
-        purpose: Literal["delta", "sweep", "refresh", "retry"],
+        purpose: Literal["delta", "sweep", "refresh", "window", "retry"],
         trigger: Literal["timer", "manual", "window", "retry"],
         requested_by: str,
         allow_deletes: int | None = None,
         reason: str | None = None,
+        also: Also | None = None,
     ) -> UUID:
         """Create a run with its first slice, and admit it if its connector has a free slot.
 
         A refresh opens a new generation and ends every unfinished run of the entity in the same transaction.
+        `also` does what else belongs to it, once the rows stand.
         Raises NotFoundError, or ConflictError when the entity's lane has a run in flight.
         """
         try:
@@ -58,7 +61,7 @@ class Runs:
                 return self._create(connection, entity_uid, purpose, {
                     "trigger": trigger, "requested_by": requested_by,
                     "allow_deletes": allow_deletes, "reason": reason,
-                })  # fmt: skip
+                }, also)  # fmt: skip
         except pg.UniqueViolation:
             raise ConflictError(
                 f"entity {entity_uid}: a run is in flight already", hint="wait for it, or stop it first"
@@ -66,7 +69,14 @@ class Runs:
         except (psycopg.Error, PoolTimeout) as error:
             raise translate(error, self._database.server.name) from None
 
-    def _create(self, connection: Connection, entity_uid: UUID, purpose: str, asked: dict[str, Any]) -> UUID:
+    def _create(
+        self,
+        connection: Connection,
+        entity_uid: UUID,
+        purpose: str,
+        asked: dict[str, Any],
+        also: Also | None = None,
+    ) -> UUID:
         names = {"entity": entity_uid, "default_limit": self._default_limit}
         entity = connection.execute(query("run_entity", self._schema), names).fetchone()
         state = connection.execute(query("run_state", self._schema), names).fetchone()
@@ -97,6 +107,8 @@ class Runs:
             "admitted": False,
         }
         connection.execute(query("slice_insert", self._schema), first)
+        if also is not None:
+            also(connection, run["uid"], generation)
         if asked["allow_deletes"] is not None:
             self._audit(connection, asked["requested_by"], "allow_deletes", str(run["uid"]), asked)
         limit = {"connector": entity["connector_uid"], "limit": entity["limit_of_connector"]}

@@ -3,7 +3,7 @@
 Every statement here follows one order of locks: connector, entity state, slice.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ from shared.sync.claims import (
     decide_claim,
 )
 from shared.sync.model import RunConfig
-from shared.sync.ports import Claim, Counters, Ending
+from shared.sync.ports import Claim, Counters, Ending, Night
 
 # host.json's maxDequeueCount: a holder of that delivery is dead once its message is poison, whatever its lease says.
 MAX_DEQUEUES = 5
@@ -46,6 +46,7 @@ _MADE_HERE = {
     "clock_ahead_s",
     "last_probe",
     "may_hold",
+    "night",
 }
 _CLAIM_COLUMNS = tuple(f.name for f in fields(Claim) if f.name not in _MADE_HERE)
 
@@ -70,10 +71,11 @@ class Slices:
         default_limit: int,
         retry: Retry,
         decide: Callable[..., Decision] = decide_claim,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
         wake: Callable[[Connection, UUID], None] = lambda _connection, _connector: None,
     ) -> None:
         """`wake` creates the retry runs that the end of a run made due, in the ending transaction."""
-        self._database, self._schema, self._decide = database, database.schema, decide
+        self._database, self._schema, self._decide, self._now = database, database.schema, decide, now
         self._lease_s, self._default_limit, self._retry = lease_s, default_limit, retry
         self._wake = wake
 
@@ -108,15 +110,19 @@ class Slices:
         if empty is None:
             empty = _is_empty(connection, statements)
         connection.execute(query("run_started", self._schema), names | {"empty": empty})
+        deletes = row["purpose"] != "window"  # a load of many nights never knows what is absent now
         retries = row["kind"] == "retry"
         may_hold = self._prepare_holding(connection, statements)
-        writes_seen = not retries and (config.strategy == "full" or (config.strategy == "hash" and not empty))
+        whole = config.strategy == "full" or (config.strategy == "hash" and not empty and deletes)
+        writes_seen = whole and not retries
         if row["pass_began"] is None and writes_seen:
             row = row | {"pass_began": self._begin_pass(connection, statements, config)}
         if row["pass_began"] is None and config.strategy == "hash" and not retries:
             # A first load has no pass, but must know its own rows when a key comes twice.
             row = row | {"pass_began": row["started_at"] or row["now"]}
-        claim = _claim(row, config, empty=empty, writes_seen=writes_seen)
+        # How far PostgreSQL's clock is ahead of ours: the only use of ours, which may be wrong by any amount.
+        ahead_s = (row["now"] - self._now()).total_seconds()
+        claim = _claim(row, config, empty=empty, writes_seen=writes_seen, ahead_s=ahead_s)
         return replace(claim, may_hold=may_hold, first_load=claim.first_load and not retries)
 
     def _prepare_holding(self, connection: Connection, statements: Statements) -> bool:
@@ -160,13 +166,20 @@ class Slices:
             connection.execute(query("admit", self._schema), limit)
 
     def continue_later(self, claim: Claim) -> None:
-        """Hand the slice to its continuation: queued, still admitted, its message in the outbox."""
+        """Hand the slice to its continuation, with its message in the outbox.
+
+        A delta keeps its slot. A bulk slice asks for one anew, behind the deltas of other tables that wait for it.
+        """
         hit("continuation.before")
         names = {"run": claim.run_uid, "slice": claim.slice}
         with self._database.connection() as connection:
             held = self._hold(connection, claim)
-            self._release(connection, names, admitted=True, attempt=held["attempt"], delay_s=0)
-            connection.execute(query("outbox_insert", self._schema), names | {"delay_s": 0})
+            keeps = claim.lane == "delta"
+            self._release(connection, names, admitted=keeps, attempt=held["attempt"], delay_s=0)
+            if keeps:
+                connection.execute(query("outbox_insert", self._schema), names | {"delay_s": 0})
+            else:
+                self._fill_slots(connection, held)
         hit("continuation.after")
 
     def back_off(self, claim: Claim, error: AppError, wish_s: float | None) -> bool:
@@ -194,6 +207,43 @@ class Slices:
             row = connection.execute(query("run_totals", self._schema), {"run": claim.run_uid}).fetchone()
         return Counters(**row) if row else Counters()
 
+    def split(self, claim: Claim, cursors: Sequence[Mapping[str, Any]]) -> None:
+        """Give the slice the first cursor and each of the others a slice of its own, as slots allow."""
+        hit("continuation.before")
+        with self._database.connection() as connection:
+            held = self._hold(connection, claim)
+            for number, cursor in enumerate(cursors):
+                part = {"run": claim.run_uid, "slice": claim.slice + number, "cursor": Jsonb(dict(cursor))}
+                if number:
+                    made = {"connector": held["connector_uid"], "kind": "walk", "admitted": False}
+                    connection.execute(query("slice_insert", self._schema), part | made)
+                connection.execute(query("slice_range", self._schema), part)
+            self._fill_slots(connection, held)
+        hit("continuation.after")
+
+    def end_part(self, claim: Claim) -> None:
+        """End a slice whose part is read. Under the connector's lock exactly one of a run finds itself the last."""
+        hit("continuation.before")
+        names = {"run": claim.run_uid, "slice": claim.slice}
+        with self._database.connection() as connection:
+            held = self._hold(connection, claim)
+            connection.execute(query("slice_end", self._schema), names | {"status": "done"})
+            row = connection.execute(query("slices_left", self._schema), names).fetchone()
+            assert row is not None, "an aggregate answers one row"
+            if row["unfinished"] == 0:
+                self._follow(connection, claim.run_uid, row["slices"], "conclude", held["connector_uid"])
+            self._fill_slots(connection, held)
+        hit("continuation.after")
+
+    def _follow(
+        self, connection: Connection, run_uid: UUID, slice_: int, kind: str, connector_uid: UUID
+    ) -> None:
+        """Queue a slice that goes on where others ended, in their slot."""
+        names = {"run": run_uid, "slice": slice_}
+        made = names | {"connector": connector_uid, "kind": kind, "admitted": True}
+        connection.execute(query("slice_insert", self._schema), made)
+        connection.execute(query("outbox_insert", self._schema), names | {"delay_s": 0})
+
     def begin_publish(self, claim: Claim) -> None:
         """End a snapshot's walk and queue its publication as a slice of its own, which keeps the slot."""
         hit("continuation.before")
@@ -201,12 +251,7 @@ class Slices:
             held = self._hold(connection, claim)
             names = {"run": claim.run_uid, "slice": claim.slice}
             connection.execute(query("slice_end", self._schema), names | {"status": "done"})
-            following = {"run": claim.run_uid, "slice": claim.slice + 1}
-            connection.execute(
-                query("slice_insert", self._schema),
-                following | {"connector": held["connector_uid"], "kind": "publish", "admitted": True},
-            )
-            connection.execute(query("outbox_insert", self._schema), following | {"delay_s": 0})
+            self._follow(connection, claim.run_uid, claim.slice + 1, "publish", held["connector_uid"])
         hit("continuation.after")
 
     def end(self, claim: Claim, ending: Ending) -> None:
@@ -241,12 +286,17 @@ class Slices:
             "changed": Jsonb(dict(ending.changed)),
             "ignored": Jsonb(list(ending.ignored)),
         }
+        left = "state_after_night" if ending.night == "goes_on" else "state_after_run"
         if held["purpose"] != "retry":
             # A retry asked the source nothing: what the last sync left behind still stands.
-            connection.execute(query("state_after_run", self._schema), parameters)
+            connection.execute(query(left, self._schema), parameters)
         connection.execute(query("run_end", self._schema), parameters)
         slice_status = "failed" if ending.status == "failed" else "done"
         connection.execute(query("slice_end", self._schema), parameters | {"status": slice_status})
+        connection.execute(query("slices_abandon", self._schema), parameters)
+        if ending.night in ("finished", "again"):
+            finished = {"finished": ending.night == "finished", "trouble": parameters["error"]}
+            connection.execute(query("schedule_finish", self._schema), {"run": run_uid} | finished)
         self._wake(connection, held["connector_uid"])
         self._fill_slots(connection, held)
 
@@ -312,17 +362,21 @@ class Slices:
                 connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
 
 
-def _claim(row: dict[str, Any], config: RunConfig, *, empty: bool, writes_seen: bool) -> Claim:
+def _claim(
+    row: dict[str, Any], config: RunConfig, *, empty: bool, writes_seen: bool, ahead_s: float
+) -> Claim:
     return Claim(
         **{name: row[name] for name in _CLAIM_COLUMNS},
         epoch=row["epoch"] + 1,
         config=config,
         watermark=row["watermark_start"],
         first_load=empty and config.strategy != "full",
-        new_target=empty and row["never_synced"],
+        # Between two nights a table must have its indexes, so a background load never takes them down.
+        new_target=empty and row["never_synced"] and row["night"] is None,
         pass_uid=row["run_uid"] if writes_seen else None,
-        clock_ahead_s=(row["now"] - datetime.now(UTC)).total_seconds(),
+        clock_ahead_s=ahead_s,
         last_probe=row["probe"],
+        night=row["night"] and msgspec.convert(row["night"], Night),
     )
 
 

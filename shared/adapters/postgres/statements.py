@@ -14,6 +14,9 @@ REFERENCE_TEXT, DELETED, DELETED_AT = "_bridge_erp_ref_str", "_bridge_deleted", 
 
 _ALWAYS = sql.SQL("true")
 
+HASH_BYTES = 33
+ABSENT_HASH = bytes(HASH_BYTES)  # stands for a row that is not there: no hash version is 0
+
 # What a run writes besides the mapped columns; the rest of the bridge columns have defaults.
 BRIDGE_TYPES: dict[str, ColumnType] = {
     UID: ColumnType(Kind.UUID),
@@ -77,20 +80,28 @@ class Statements:
         )
 
     def key_table(self) -> sql.Composed:
-        """A temporary table for a chunk's keys, typed as the target's are."""
+        """A temporary table for a chunk's keys, content hashes and versions, typed as the target's are."""
+        columns = [*(column.name for column in self.keys), DATA, ROWVERSION]
         return sql.SQL(
             "CREATE TEMP TABLE chunk_keys ON COMMIT DROP AS SELECT 0::int4 AS _ord, {} FROM {} WITH NO DATA"
-        ).format(names([c.name for c in self.keys]), self.target)
+        ).format(names(columns), self.target)
 
     def known(self) -> sql.Composed:
-        """What is stored under the keys of chunk_keys: one row of packed columns, so nothing is parsed per row."""
+        """What is stored instead of the rows in chunk_keys: one row of packed columns, so nothing is parsed per row.
+
+        Rows stored just as they come are left out: after most passes that is nearly all of them.
+        """
         return sql.SQL(
-            "SELECT string_agg(int4send(u._ord), ''::bytea) AS ord, string_agg(t.{data}, ''::bytea) AS hash,"
-            " string_agg(coalesce(t.{version}, ''), E'\\n') AS version,"
-            " string_agg(CASE WHEN t.{deleted} THEN '\\x01'::bytea ELSE '\\x00'::bytea END, ''::bytea) AS deleted,"
-            " string_agg(timestamptz_send(t.{updated}), ''::bytea) AS at"
-            " FROM chunk_keys u JOIN {target} t ON {same_key}"
+            "SELECT string_agg(int4send(ord), ''::bytea) AS ord, string_agg(data, ''::bytea) AS hash,"
+            " array_agg(version) AS version, string_agg(int2send(deleted::int2), ''::bytea) AS deleted,"
+            " string_agg(timestamptz_send(updated), ''::bytea) AS at"
+            " FROM (SELECT u._ord AS ord, coalesce(t.{data}, {absent}) AS data, t.{version} AS version,"
+            "  coalesce(t.{deleted}, false)::int AS deleted, coalesce(t.{updated}, 'epoch') AS updated"
+            "  FROM chunk_keys u LEFT JOIN {target} t ON {same_key}"
+            "  WHERE (t.{data} = u.{data} AND NOT t.{deleted} AND t.{version} IS NOT DISTINCT FROM u.{version})"
+            "  IS NOT TRUE) x"
         ).format(
+            absent=sql.Literal(ABSENT_HASH),
             data=sql.Identifier(DATA),
             version=sql.Identifier(ROWVERSION),
             deleted=sql.Identifier(DELETED),

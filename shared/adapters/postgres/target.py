@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres import holding, rejected
 from shared.adapters.postgres.copy_format import Bytes, Field
-from shared.adapters.postgres.copying import send, target_fields
+from shared.adapters.postgres.copying import BRIDGE_FRAME, send, target_fields
 from shared.adapters.postgres.database import RETRYABLE, Connection, Database, translate
 from shared.adapters.postgres.fence import hold_fence, slice_update
 from shared.adapters.postgres.holding import Backoff
@@ -29,7 +29,15 @@ from shared.adapters.postgres.removal import (
     PostgresPublication,
     mark_missing,
 )
-from shared.adapters.postgres.statements import Statements
+from shared.adapters.postgres.schedules import advance
+from shared.adapters.postgres.statements import (
+    ABSENT_HASH,
+    BRIDGE_TYPES,
+    DATA,
+    HASH_BYTES,
+    ROWVERSION,
+    Statements,
+)
 from shared.errors import ConfigurationError, TargetRefusedError
 from shared.sql import query
 from shared.sync.delta import KNOWN_SCHEMA
@@ -46,8 +54,8 @@ from shared.sync.model import (
 from shared.sync.parents import Waiting
 from shared.sync.ports import Chunk, ChunkConflictError, Claim, Counters, Due, Refused, RowsRefusedError
 
+_NO_HASH = pl.Series([None], dtype=pl.Binary)
 _MICROSECONDS_TO_2000 = 946_684_800_000_000
-_HASH_BYTES = 33
 _REFUSED_VALUE = re.compile("22...|23502|23514|54000")  # data exceptions, NOT NULL, CHECK, index row too long
 _REFUSED_AT_MOST = 1000  # rows of a chunk; above it the table is at fault, not its rows
 
@@ -182,13 +190,16 @@ class PostgresChunk:
     backoff: Backoff
 
     def known(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """What the target stores under the rows' keys, looked up in the source's order through the key's index."""
+        """What the target stores instead of the rows, looked up in the source's order through the key's index."""
         connection, statements = self.connection, self.statements
         connection.execute(statements.key_table())
-        keys = [Field(statements.config.target_columns[i].name, rows[f"t{i}"], statements.config.target_columns[i].type)
-                for i in statements.config.key_positions]  # fmt: skip
-        number = Field("_ord", rows[ROW].cast(pl.Int64), ColumnType(Kind.INTEGER, bits=32))
-        send(connection, sql.Identifier("chunk_keys"), [number, *keys])
+        columns = statements.config.target_columns
+        fields = [Field("_ord", rows[ROW].cast(pl.Int64), ColumnType(Kind.INTEGER, bits=32))]
+        fields += [
+            Field(columns[i].name, rows[f"t{i}"], columns[i].type) for i in statements.config.key_positions
+        ]
+        fields += [Field(name, rows[BRIDGE_FRAME[name]], BRIDGE_TYPES[name]) for name in (DATA, ROWVERSION)]
+        send(connection, sql.Identifier("chunk_keys"), fields)
         # A hash join would read the whole target for each chunk; the keys come in order, so the index is warm.
         _plan_by_index(connection, "off")
         with connection.cursor(binary=True) as cursor:
@@ -333,6 +344,8 @@ class PostgresChunk:
         """Cursor, counters and lease, in the slice's own row."""
         self.connection.execute(query("chunk_close", self.statements.schema), slice_update(self.claim, counters) | {
             "cursor": Jsonb(chunk.cursor), "chunks": 1, "lease_s": self.lease_s})  # fmt: skip
+        if self.claim.night is not None:
+            advance(self.connection, self.claim, self.claim.night, chunk, self.statements.schema)
 
 
 def _plan_by_index(connection: Connection, others: Literal["on", "off"]) -> None:
@@ -352,15 +365,15 @@ def _unpack(packed: dict[str, Any] | None) -> pl.DataFrame:
     if packed is None or packed["ord"] is None:
         return pl.DataFrame(schema=dict(KNOWN_SCHEMA))
     numbers = np.frombuffer(packed["ord"], ">i4").astype(np.uint32)
-    hashes: bytes = packed["hash"]
+    hashes = np.frombuffer(packed["hash"], np.uint8).reshape(-1, HASH_BYTES)
     at = np.frombuffer(packed["at"], ">i8").astype(np.int64) + _MICROSECONDS_TO_2000
-    pieces = [hashes[i : i + _HASH_BYTES] for i in range(0, len(hashes), _HASH_BYTES)]
+    stored = pl.Series(hashes[:, 0] != ABSENT_HASH[0])
     return pl.DataFrame(
         {
             ROW: numbers,
-            "known_hash": pl.Series(pieces, dtype=pl.Binary),
-            "known_version": pl.Series(packed["version"].split("\n"), dtype=pl.String).replace("", None),
-            "known_deleted": np.frombuffer(packed["deleted"], np.uint8).astype(bool),
+            "known_hash": pl.Series(hashes).arr.to_list().cast(pl.Binary).zip_with(stored, _NO_HASH),
+            "known_version": pl.Series(packed["version"], dtype=pl.String),
+            "known_deleted": np.frombuffer(packed["deleted"], ">i2").astype(bool),
             "known_at": pl.Series(at).cast(pl.Datetime("us", "UTC")),
         },
         schema=dict(KNOWN_SCHEMA),

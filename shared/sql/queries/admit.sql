@@ -1,6 +1,6 @@
--- Called under the connector's row lock: fill its free slots with the oldest slices that may start now, and
--- write their messages. A bulk slice may start only while its entity has no delta in flight; a delta that has not
--- begun lets the deltas of its parents go first, for a quarter of an hour at most.
+-- Called under the connector's row lock: fill its free slots with the oldest slices that may start now, deltas
+-- first, and write their messages. A bulk slice may start only while its entity has no delta in flight; a delta that
+-- has not begun lets the deltas of its parents go first, for a quarter of an hour at most.
 WITH taken AS (
     SELECT count(*) AS n FROM {schema}.sync_slices
     WHERE connector_uid = %(connector)s AND admitted AND status IN ('queued', 'running')
@@ -15,7 +15,7 @@ WITH taken AS (
             SELECT 1 FROM {schema}.sync_runs d
             WHERE d.entity_uid = ANY (r.waits_for) AND d.lane = 'delta' AND d.purpose <> 'retry'
               AND d.status IN ('queued', 'running')))
-    ORDER BY r.created_at, s.run_uid, s.slice
+    ORDER BY r.lane = 'bulk', r.created_at, s.run_uid, s.slice
     LIMIT greatest(0, %(limit)s - (SELECT n FROM taken))
 ), admitted AS (
     UPDATE {schema}.sync_slices s SET admitted = true, sent_at = NULL FROM waiting w

@@ -12,6 +12,9 @@ FROM {schema}.entities e
 JOIN {schema}.connectors c ON c.uid = e.connector_uid
 JOIN {schema}.erp_sync_state t ON t.entity_uid = e.uid
 WHERE e.sync_enabled AND NOT e.is_deleted AND c.is_active AND t.due_at <= clock_timestamp()
+  -- What is being loaded by night for the first time is not loaded by day: any run of a timer's would read all of it.
+  AND NOT (%(by_night)s AND t.watermark IS NULL AND t.last_sweep_at IS NULL AND EXISTS (
+        SELECT 1 FROM {schema}.background_sync_schedule s WHERE s.entity_uid = e.uid AND s.is_active AND s.is_first_load))
   AND NOT EXISTS (SELECT 1 FROM {schema}.sync_runs r
                   WHERE r.entity_uid = e.uid AND r.lane = 'delta' AND r.status IN ('queued', 'running'))
 ORDER BY t.last_probed_at NULLS FIRST, e.uid

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,6 +11,8 @@ import httpx
 
 from shared.adapters.descriptions import offered
 from shared.adapters.postgres.catalogue import Decide, Discovered, EntityView, Tenants
+from shared.adapters.postgres.retries import Asked, Wanted
+from shared.adapters.postgres.schedules import ScheduleChoice, ScheduleView
 from shared.adapters.postgres.views import RunView
 from shared.adapters.tokens import Caller
 from shared.api.app import create_app
@@ -19,6 +21,8 @@ from shared.errors import AppError, ConflictError, NotFoundError, SourceUnavaila
 from shared.sync import fetch
 from shared.sync.catalogue import ApiDescription, Catalogued, Connector, Entity
 from shared.sync.discovery import discover
+from shared.sync.nights import Standing
+from shared.sync.windows import Window
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 OFFERED = fetch.ApiDescription(
@@ -223,10 +227,83 @@ class FakeOverview:
         mine = {v.catalogued.entity.uid for v in self.catalogue.entities(tenants)}
         return [r for r in self.records if r["entity_uid"] in mine and uid in (None, r["uid"])][:limit]
 
+    def reject_counts(self, tenants: Tenants, **_: Any) -> list[Mapping[str, Any]]:
+        same = ("entity_uid", "code", "status")
+        return [
+            {n: r[n] for n in same} | {"count": 1, "oldest": AT, "newest": AT}
+            for r in self.failed_records(tenants)
+        ]
+
+    def pending_children(self, tenants: Tenants, **_: Any) -> list[Mapping[str, Any]]:
+        return []
+
+    def pending_counts(self, tenants: Tenants, **_: Any) -> list[Mapping[str, Any]]:
+        return []
+
     def stats(self, tenants: Tenants) -> Mapping[str, Any]:
         seen = len(self.catalogue.entities(tenants))
         runs = {"success": 3, "failed": 1}
         return {"entities": seen, "fresh": 0, "stale": seen, "runs": runs, "rows": {}, "open_rejects": 0}
+
+
+@dataclass
+class FakeSchedules:
+    """Schedules in a dictionary, one an entity."""
+
+    catalogue: FakeCatalogue
+    stored: dict[UUID, ScheduleView] = field(default_factory=dict)
+
+    def schedules(
+        self,
+        tenants: Tenants,
+        *,
+        uid: UUID | None = None,
+        entity_uid: UUID | None = None,
+        connector_uid: UUID | None = None,
+        limit: int = 100,
+        after: UUID | None = None,
+    ) -> list[ScheduleView]:
+        mine = {
+            v.catalogued.entity.uid for v in self.catalogue.entities(tenants, connector_uid=connector_uid)
+        }
+        seen = [s for s in self.stored.values() if s.choice.entity_uid in mine and uid in (None, s.uid)]
+        seen = [s for s in seen if entity_uid in (None, s.choice.entity_uid)]
+        return sorted((s for s in seen if after is None or s.uid > after), key=lambda s: s.uid)[:limit]
+
+    def schedule(self, uid: UUID, tenants: Tenants = None) -> ScheduleView:
+        return _one(self.schedules(tenants, uid=uid))
+
+    def add_schedule(self, uid: UUID, choice: ScheduleChoice, actor: str) -> ScheduleView:
+        if any(s.choice.entity_uid == choice.entity_uid for s in self.stored.values()):
+            raise ConflictError("entity: has a schedule already")
+        return self.change_schedule(uid, choice, actor)
+
+    def change_schedule(self, uid: UUID, choice: ScheduleChoice, actor: str) -> ScheduleView:
+        untouched = Standing(0, None, 0, 0, None, None, running=False, finished=False)
+        self.stored[uid] = ScheduleView(uid, choice, untouched, None, None, None, AT, AT)
+        return self.stored[uid]
+
+    def delete_schedule(self, uid: UUID, actor: str) -> None:
+        del self.stored[uid]
+
+
+@dataclass
+class FakeRejects:
+    """Rejects that are marked, or discarded, at a word."""
+
+    overview: FakeOverview
+
+    def ask(self, wanted: Wanted, actor: str) -> Asked:
+        found = self.overview.failed_records(wanted.tenants)
+        marked = [r for r in found if wanted.uids is None or r["uid"] in wanted.uids]
+        return Asked(len(marked), {record["entity_uid"]: uuid4() for record in marked})
+
+    def discard(self, uid: UUID, actor: str, reason: str) -> bool:
+        for record in self.overview.records:
+            if record["uid"] == uid and record["status"] == "open":
+                record |= {"status": "discarded", "closed_by": actor, "reason": reason}
+                return True
+        return False
 
 
 class FakeStore:
@@ -263,6 +340,13 @@ class World:
         self.record = uuid4()
         self.overview.records.append(reject(self.record, self.run, self.entity))
 
+    @property
+    def schedule(self) -> UUID:
+        """A schedule of the entity, made when first asked for."""
+        found = self.services.schedules.schedules(None)
+        choice = ScheduleChoice(self.entity, time(19), time(7), "UTC", 7, is_active=True)
+        return found[0].uid if found else self.services.schedules.add_schedule(uuid4(), choice, "t").uid
+
     def _services(self) -> ApiServices:
         return ApiServices(
             tokens=FakeTokens(),
@@ -270,12 +354,16 @@ class World:
             discovery=FakeDiscovery(self.catalogue),
             runs=self.runs,
             overview=self.overview,
+            rejects=FakeRejects(self.overview),
             open_source=lambda _: self.source,
             send_outbox=self._send,
             migrate=lambda: ["0001_table_sync"],
             database_ok=lambda: None,
             new_uid=uuid4,
             clock=lambda: self.now[0],
+            now=lambda: AT,
+            schedules=FakeSchedules(self.catalogue),
+            schedule_defaults=Window(time(19), time(7), "Europe/Oslo"),
             connector_hosts=("erp.example.com", "127.0.0.1:8007"),
         )
 
@@ -296,10 +384,10 @@ async def call(app: Any, method: str, path: str, **more: Any) -> httpx.Response:
 
 def reject(uid: UUID, run_uid: UUID, entity_uid: UUID) -> dict[str, Any]:
     """A reject as the adapter gives it."""
-    empty = dict.fromkeys(("key", "column", "raw", "normalized", "error_details", "next_attempt_at"))
+    empty = dict.fromkeys(("key", "column", "normalized", "error_details", "next_attempt_at"))
     return empty | {
         "uid": uid, "run_uid": run_uid, "entity_uid": entity_uid, "stage": "numbers", "code": "bad_number",
-        "message": "not a number", "status": "open", "attempts": 0, "created_at": AT,
+        "message": "not a number", "raw": "{}", "status": "open", "attempts": 0, "created_at": AT,
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from shared.api import connectors, entities, operations, records, runs
+from shared.api import connectors, entities, operations, records, runs, schedules, waiting
 from shared.api.access import Require
 from shared.api.gate import ANONYMOUS
 from tests.unit.api.fakes import World
@@ -23,6 +23,9 @@ DUE = {
     "GET /api/v1/entities/{uid}/runs", "POST /api/v1/sync/start", "GET /api/v1/sync/status/{run_uid}",
     "POST /api/v1/sync/stop/{run_uid}", "GET /api/v1/sync/history", "GET /api/v1/runs/{uid}",
     "GET /api/v1/failed-records", "GET /api/v1/failed-records/{uid}", "POST /api/v1/operations/migrate",
+    "GET /api/v1/failed-records/counts", "POST /api/v1/failed-records/{uid}/retry", "POST /api/v1/sync/retry-failed",
+    "POST /api/v1/failed-records/{uid}/discard", "GET /api/v1/pending-children", "GET /api/v1/pending-children/counts",
+    "GET /api/v1/schedules", "POST /api/v1/schedules", "PUT /api/v1/schedules/{uid}", "DELETE /api/v1/schedules/{uid}",
     "GET /api/v1/health", "GET /api/v1/health/db", "GET /api/v1/stats",
 }  # fmt: skip
 ROUTERS = (
@@ -30,6 +33,9 @@ ROUTERS = (
     entities.router,
     runs.router,
     records.router,
+    records.retrying,
+    waiting.router,
+    schedules.router,
     operations.router,
     operations.tenants,
 )
@@ -54,7 +60,8 @@ def named(route: APIRoute) -> str:
 
 
 def path(route: APIRoute, world: World, uid: Any = None) -> str:
-    own = {"connectors": world.connector, "entities": world.entity, "failed-records": world.record}
+    own = {"connectors": world.connector, "entities": world.entity, "failed-records": world.record,
+           "schedules": world.schedule}  # fmt: skip
     known = next((v for k, v in own.items() if k in route.path), world.run)
     return route.path.format(uid=uid or known, run_uid=uid or known, name="default")
 
@@ -65,7 +72,9 @@ def body(route: APIRoute, world: World) -> Any:
     return {
         "/api/v1/connectors/{uid}": {"name": "erp", "base_url": "https://erp.example.com", "auth": auth},
         "/api/v1/entities/{uid}": {"connector_uid": str(world.connector), "slug": "planes"},
+        "/api/v1/schedules/{uid}": {"entity_uid": str(world.entity)},
         "/api/v1/connectors/{uid}/notify": {"slugs": ["planes"]},
+        "/api/v1/failed-records/{uid}/discard": {"reason": "not wanted"},
     }.get(route.path)
 
 

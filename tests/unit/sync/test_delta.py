@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.sync.delta import KNOWN_SCHEMA, Changes, Stance, classify, settle
+from shared.sync.delta import KNOWN_SCHEMA, Changes, Stance, all_new, classify, settle
 from shared.sync.model import KEY_HASH, RAW_KEY, ROW, ROW_HASH, VERSION, Kind
 from tests.unit.sync.stage_frames import column, config
 
@@ -135,7 +135,7 @@ def test_stance_says_how_far_stored_rows_may_be_trusted(
 
 
 def test_unknown_keys_are_inserted() -> None:
-    empty = pl.DataFrame(schema=dict(KNOWN_SCHEMA))
-    assert classify(rows(("a", "x", None)), empty, CONFIG, CALM).inserts.height == 1
-    changes = classify(rows(("a", "x", None), ("b", "y", None)), known("x", None), CONFIG, CALM)
+    assert all_new(rows(("a", "x", None))).inserts.height == 1
+    absent = pl.DataFrame([(1, None, None, False, BEFORE)], schema=dict(KNOWN_SCHEMA), orient="row")
+    changes = classify(rows(("a", "x", None), ("b", "y", None)), absent, CONFIG, CALM)
     assert (changes.inserts[ROW].to_list(), changes.unchanged) == ([1], 1)

@@ -51,9 +51,23 @@ def encoded(version: int) -> str:
     return str(version).zfill(38)
 
 
+@dataclass(frozen=True)
+class Page:
+    """What a page says, and the keys that the stages will form of it."""
+
+    facts: PageFacts
+    keys: pl.Series
+    versions: pl.Series
+
+
+def after_page(walk: Walk, page: Page, run: RunConfig) -> Walk:
+    """The walk after a page and its keys."""
+    return fetch.with_keys(fetch.after_page(walk, page.facts, run), page.keys, page.versions)
+
+
 def facts(
     *rows: tuple[int, int | None], bound: str | None = None, digest: int | None = None, **envelope: object
-) -> PageFacts:
+) -> Page:
     """What a page with these (key, version) rows adds."""
     page = DecodedPage(
         frame=pl.DataFrame(),
@@ -67,7 +81,8 @@ def facts(
         digest=hash(rows) & (2**64 - 1) if digest is None else digest,
     )
     versions = pl.Series([encoded(v) if v is not None else None for _, v in rows], dtype=pl.String)
-    return fetch.page_facts(page, versions, pl.Series([key_hash(k) for k, _ in rows], dtype=pl.Binary), bound)
+    keys = pl.Series([key_hash(k) for k, _ in rows], dtype=pl.Binary)
+    return Page(fetch.page_facts(page, versions, bound), keys, versions)
 
 
 @dataclass
@@ -82,7 +97,7 @@ class Simulated:
     served: int = 0
     seen: set[int] = field(default_factory=set)
 
-    def page(self, request: PageRequest, bound: str | None) -> PageFacts:
+    def page(self, request: PageRequest, bound: str | None) -> Page:
         """Two rows, as the style pages."""
         self.before(self, self.served)
         self.served += 1
@@ -109,7 +124,7 @@ def walk_over(source: Simulated, run: RunConfig) -> Walk:
     walk = fetch.first_request(run, source.probe())
     while (request := fetch.next_request(walk, run)) is not None:
         page = source.page(request, walk.bound)
-        walk = fetch.from_json(fetch.to_json(fetch.after_page(walk, page, run)))
+        walk = fetch.from_json(fetch.to_json(after_page(walk, page, run)))
         if fetch.wants_probe(walk):
             walk = fetch.after_probe(walk, source.probe())
         walk = fetch.conclude(walk)
@@ -208,21 +223,21 @@ def test_cycle_of_cursors_of_any_length_is_met(length: int) -> None:
     run, walk = config(), fetch.first_request(config(), None)
     with pytest.raises(SourceProtocolError, match="circle"):
         for n in range(8 * length + 8):
-            walk = fetch.after_page(walk, facts((n, n), next_cursor=str(n % length)), run)
+            walk = after_page(walk, facts((n, n), next_cursor=str(n % length)), run)
     assert len(fetch.to_json(walk)) < 4096
 
 
 def test_numbered_pages_that_repeat_end_unproven() -> None:
     run, walk = config(), fetch.first_request(config(), None)
     for _ in range(2):
-        walk = fetch.after_page(walk, facts((1, 1), (2, 2), has_more=True), run)
+        walk = after_page(walk, facts((1, 1), (2, 2), has_more=True), run)
     assert walk.ended and fetch.proof(walk).reason == "repeated_page"
 
 
 def test_walk_that_never_ends_meets_the_cap() -> None:
     walk = replace(fetch.first_request(config(), None), pages=fetch.MAX_PAGES)
     with pytest.raises(SourceProtocolError, match="no end"):
-        fetch.after_page(walk, facts((1, 1), next_cursor="x"), config())
+        after_page(walk, facts((1, 1), next_cursor="x"), config())
 
 
 def test_safe_rowversion_of_the_first_page_is_the_bound_before_the_probe() -> None:
@@ -230,7 +245,7 @@ def test_safe_rowversion_of_the_first_page_is_the_bound_before_the_probe() -> No
     assert walk.bound == encoded(90)
     walk = fetch.fix_bound(walk, Envelope(safe_rowversion="50"), NUMBER)
     assert walk.bound == encoded(50)
-    walk = fetch.after_page(walk, facts((1, 1), next_cursor="a"), config())
+    walk = after_page(walk, facts((1, 1), next_cursor="a"), config())
     assert fetch.fix_bound(walk, Envelope(safe_rowversion="99"), NUMBER).bound == encoded(50)
 
 
@@ -239,12 +254,12 @@ def test_safe_rowversion_of_another_kind_is_a_protocol_error() -> None:
         fetch.fix_bound(fetch.first_request(config(), None), Envelope(safe_rowversion="x"), NUMBER)
 
 
-def delta(*pages: PageFacts, bound: str | None = "50", **changes: object) -> Walk:
+def delta(*pages: Page, bound: str | None = "50", **changes: object) -> Walk:
     """A rowversion walk after these pages."""
     run = config(strategy="rowversion", **changes)
     walk = fetch.first_request(run, Probe(True, bound) if bound else None)
     for page in pages:
-        walk = fetch.after_page(walk, page, run)
+        walk = after_page(walk, page, run)
     return walk
 
 
