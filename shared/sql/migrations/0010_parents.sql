@@ -30,8 +30,8 @@ CREATE TABLE held_rows (
 
 -- One row for each parent that somebody waits for, however many they are: a parent that arrives marks one row here.
 CREATE TABLE awaited_parents (
-    entity_uid uuid NOT NULL REFERENCES entities (uid), -- whose rows wait
-    parent_uid uuid NOT NULL REFERENCES entities (uid),
+    entity_uid uuid NOT NULL,                 -- whose rows wait; entities are never deleted as rows
+    parent_uid uuid NOT NULL,
     key_hash uuid NOT NULL,
     key text,
     run_uid uuid NOT NULL,
@@ -40,7 +40,7 @@ CREATE TABLE awaited_parents (
     arrived_at timestamptz,                   -- due: the next retry slice takes its children up
     is_orphan boolean NOT NULL DEFAULT false, -- no longer asked for by time; an arrival still wakes its children
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (entity_uid, parent_uid, key_hash)
+    PRIMARY KEY (entity_uid, key_hash, parent_uid)
 );
 CREATE INDEX awaited_parents_by_parent ON awaited_parents (parent_uid, key_hash);
 CREATE INDEX awaited_parents_arrived ON awaited_parents (entity_uid) WHERE arrived_at IS NOT NULL;
