@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from shared.adapters.postgres.copy_format import Bytes
     from shared.adapters.postgres.database import Connection, Database
     from shared.adapters.postgres.holding import Backoff
+    from shared.adapters.postgres.masks import Masks
     from shared.adapters.postgres.retries import Retries
     from shared.adapters.postgres.runs import Runs
     from shared.adapters.postgres.schedules import Schedules
@@ -114,7 +115,7 @@ class App:
 
     def close(self) -> None:
         """Give back every connection that was made."""
-        for part in ("connectors", "queue", "table_log", "database"):
+        for part in ("connectors", "queue", "_poison_queue", "table_log", "database"):
             if part in vars(self):
                 getattr(self, part).close()
 
@@ -156,6 +157,7 @@ class App:
             decide=self.guards.claim,
             wake=self._wake,
             now=self.clock.now,
+            seal=self.masks.sealed,
         )
 
     @cached_property
@@ -163,7 +165,7 @@ class App:
         """Connectors and entities."""
         from shared.adapters.postgres.catalogue import Catalogue
 
-        return Catalogue(self.database, new_uid)
+        return Catalogue(self.database, new_uid, reserved_secrets=[self.settings.mask_key_secret])
 
     @cached_property
     def runs(self) -> "Runs":
@@ -210,7 +212,10 @@ class App:
         """Registered connectors as sources."""
         from shared.adapters.connectors import Connectors
 
-        return Connectors(self.catalogue, lambda: self.secrets, self.settings.allowed_connector_hosts)
+        s = self.settings
+        return Connectors(
+            self.catalogue, lambda: self.secrets, s.allowed_connector_hosts, s.postgres_sslrootcert
+        )
 
     @cached_property
     def secrets(self) -> "Secrets":
@@ -219,6 +224,9 @@ class App:
         from shared.settings import Settings
 
         return self.vault or EnvironmentSecrets(os.environ, [name.upper() for name in Settings.model_fields])
+
+    def _secret(self, name: str) -> str:
+        return self.secrets.get(name)
 
     @cached_property
     def vault(self) -> "SecretStore | None":
@@ -231,10 +239,13 @@ class App:
     @cached_property
     def queue(self) -> "StorageQueue":
         """The queue of slices."""
+        return self._queue_named(self.settings.sync_queue_name)
+
+    def _queue_named(self, name: str) -> "StorageQueue":
         from shared.adapters.storage_queue import StorageQueue
 
         account, credential = self._storage(self.settings.storage_queue_uri)
-        return StorageQueue(account, self.settings.sync_queue_name, credential)
+        return StorageQueue(account, name, credential)
 
     @cached_property
     def table_log(self) -> "TableLog":
@@ -268,6 +279,8 @@ class App:
 
     def tick(self) -> "Tick":
         """One tick of detection."""
+        from shared.adapters.postgres.catalogue import DiscoveryService
+        from shared.adapters.rediscovery import Rediscovery
         from shared.sync.detect import Detector
         from shared.sync.tick import Tick
         from shared.telemetry import log
@@ -276,7 +289,9 @@ class App:
             concurrency = self.settings.detect_concurrency
             return Detector(self.connectors, self.clock, concurrency=concurrency, budget_s=DETECTION_BUDGET_S)
 
-        return Tick(self.agenda, self.runs, detector, self.send_outbox, log)
+        discovery = DiscoveryService(self.catalogue, new_uid)
+        describe = Rediscovery(self.catalogue, discovery, self.connectors.open)
+        return Tick(self.agenda, self.runs, detector, self.send_outbox, log, describe)
 
     @cached_property
     def runner(self) -> "SliceRunner":
@@ -287,7 +302,15 @@ class App:
 
         s = self.settings
         return SliceRunner(
-            target=PostgresTarget(self.database, lease_s=LEASE_S, uuid7=new_uids, backoff=self._backoff()),
+            target=PostgresTarget(
+                self.database,
+                lease_s=LEASE_S,
+                uuid7=new_uids,
+                backoff=self._backoff(),
+                seal=self.masks.sealed,
+            ),
+            mask_key=self.masks.key,
+            open_claim=self.masks.opened,
             ledger=self.slices,
             guards=self.guards,
             clock=self.clock,
@@ -296,6 +319,13 @@ class App:
             split_rows=s.split_rows,
             tell=log,
         )
+
+    @cached_property
+    def masks(self) -> "Masks":
+        """The mask key, settled for each table."""
+        from shared.adapters.postgres.masks import Masks
+
+        return Masks(self.database, self.settings.mask_key_secret, self._secret)
 
     @cached_property
     def deliveries(self) -> "Deliveries":
@@ -357,6 +387,8 @@ class App:
                 connector_hosts=s.allowed_connector_hosts,
                 secrets=self.vault,
                 rate_limit_per_minute=s.rate_limit_per_minute,
+                queue_depths=self._queue_depths,
+                error_rate_warning_percent=s.error_rate_warning_percent,
                 cors_origins=tuple(o.strip() for o in s.cors_origins.split(",") if o.strip()),
                 metadata_schema=s.postgres_schema,
             )
@@ -365,6 +397,13 @@ class App:
     def _database_ok(self) -> None:
         with self.database.connection() as connection:
             connection.execute("SELECT 1")
+
+    def _queue_depths(self) -> dict[str, int | None]:
+        return {queue.name: queue.depth() for queue in (self.queue, self._poison_queue)}
+
+    @cached_property
+    def _poison_queue(self) -> "StorageQueue":
+        return self._queue_named(f"{self.settings.sync_queue_name}-poison")
 
     def _tokens(self) -> "TokenVerifier":
         from shared.adapters import tokens

@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from shared.errors import ConfigurationError, SourceUnavailableError
+from shared.errors import ConfigurationError, SourceThrottledError, SourceUnavailableError, TransientError
 
 SECRET_NAME = re.compile(r"[A-Za-z0-9-]{1,127}")  # what Key Vault allows
 CACHE_TTL_S = 900.0
+STALE_S = 60.0
 
 
 class Secrets(Protocol):
@@ -77,7 +78,11 @@ class KeyVault(Protocol):
 
 
 class CachedVault:
-    """A vault whose values are remembered for `ttl_s` seconds, so that a page of requests costs one call."""
+    """A vault whose values are remembered for `ttl_s` seconds, so that a page of requests costs one call.
+
+    A vault that is throttled or down when a value grows old is asked again a minute later; until then the old one
+    serves, since most values outlive an outage and the one that does not is refused by its connector.
+    """
 
     def __init__(
         self, vault: KeyVault, *, ttl_s: float = CACHE_TTL_S, clock: Callable[[], float] = time.monotonic
@@ -92,7 +97,12 @@ class CachedVault:
             found = self._values.get(name)
         if found is not None and self._clock() < found[0]:
             return found[1]
-        return self.reload(name)
+        try:
+            return self.reload(name)
+        except TransientError:
+            if found is None:
+                raise
+            return self._remember(name, found[1], STALE_S)
 
     def reload(self, name: str) -> str:
         """The vault's value now; the cache takes it too."""
@@ -103,17 +113,22 @@ class CachedVault:
         self._vault.write(name, value)
         self._remember(name, value)
 
-    def _remember(self, name: str, value: str) -> str:
+    def _remember(self, name: str, value: str, lasts_s: float | None = None) -> str:
         with self._lock:
-            self._values[name] = (self._clock() + self._ttl_s, value)
+            self._values[name] = (self._clock() + (self._ttl_s if lasts_s is None else lasts_s), value)
         return value
 
 
 class AzureKeyVault:
     """Azure's vault at `url`, signed in to by the app's identity. The SDK loads on first use, being slow."""
 
-    def __init__(self, url: str, client_id: str | None = None) -> None:
-        self._url, self._client_id = url, client_id
+    def __init__(
+        self, url: str, client_id: str | None = None, *, credential: Any = None, transport: Any = None
+    ) -> None:
+        self._url, self._client_id, self._credential = url, client_id, credential
+        # The default waits for minutes under throttling, and slices wait with it.
+        self._options: dict[str, Any] = {"retry_total": 3, "retry_backoff_max": 8}
+        self._options |= {"transport": transport} if transport else {}
         self._client: Any = None  # SecretClient; typing it would import the SDK
 
     def read(self, name: str) -> str:
@@ -144,8 +159,10 @@ class AzureKeyVault:
             from azure.identity import DefaultAzureCredential
             from azure.keyvault.secrets import SecretClient
 
-            credential = DefaultAzureCredential(managed_identity_client_id=self._client_id)
-            self._client = SecretClient(self._url, credential)
+            credential = self._credential or DefaultAzureCredential(
+                managed_identity_client_id=self._client_id
+            )
+            self._client = SecretClient(self._url, credential, **self._options)
         return self._client
 
     def _missing(self, name: str) -> ConfigurationError:
@@ -154,8 +171,13 @@ class AzureKeyVault:
             hint="store it there, or send auth.secret with the connector",
         )
 
-    def _unreachable(self, error: Exception) -> SourceUnavailableError:
+    def _unreachable(self, error: Exception) -> TransientError:
         # Only the class: the SDK's text may quote the request.
+        if getattr(error, "status_code", None) == 429:
+            return SourceThrottledError(
+                f"Key Vault {self._url}: throttled",
+                hint="the work is repeated later; fewer apps may share the vault",
+            )
         return SourceUnavailableError(
             f"Key Vault {self._url}: {type(error).__name__}",
             hint="check KEY_VAULT_URL and that the app's identity may get and set secrets",

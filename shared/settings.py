@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "json"
     key_vault_url: str | None = None
+    mask_key_secret: str = Field("tributary-mask-key", pattern=r"^[A-Za-z0-9-]{1,127}$")
 
     sync_queue_name: str = "sync-jobs"
     detect_schedule: str = "0 */5 * * * *"
@@ -89,6 +90,7 @@ class Settings(BaseSettings):
     connector_hosts: str = ""
     rate_limit_per_minute: int = Field(600, ge=1)
     cors_origins: str = ""
+    error_rate_warning_percent: float = Field(0.2, ge=0, le=100)
 
     @property
     def sslmode(self) -> str:

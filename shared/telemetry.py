@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import sys
+import traceback
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -25,8 +26,14 @@ _SECRETS = re.compile(
 
 
 def redact(text: str) -> str:
-    """The text with whatever looks like a credential blotted out, on one line."""
-    return _SECRETS.sub("[redacted]", text).replace("\r", "\\r").replace("\n", "\\n")
+    """The text with whatever looks like a credential blotted out, on one line, without terminal commands."""
+    plain = _SECRETS.sub("[redacted]", text)
+    # Not only CR and LF: escapes colour and erase, and some viewers break lines at NEL, U+2028 and U+2029.
+    return plain if plain.isprintable() else "".join(map(_visible, plain))
+
+
+def _visible(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
 class JsonFormatter(logging.Formatter):
@@ -42,8 +49,11 @@ class JsonFormatter(logging.Formatter):
         }
         body |= {k: _safe(v) for k, v in vars(record).items() if k not in _STANDARD}
         if record.exc_info and record.exc_info[0] is not None:
-            # The type alone: texts and frames of foreign exceptions quote rows and connection strings.
+            # The type and the places alone: texts and locals of foreign exceptions quote rows and connection strings.
             body["error"] = record.exc_info[0].__name__
+            body["where"] = [
+                f"{f.filename}:{f.lineno}" for f in traceback.extract_tb(record.exc_info[2])[-8:]
+            ]
         return json.dumps(body, default=str)
 
 
@@ -58,7 +68,18 @@ class TextFormatter(logging.Formatter):
 
 
 def _safe(value: object) -> object:
-    return redact(value) if isinstance(value, str) else value
+    """The value as it may be shown: texts redacted, wherever they stand."""
+    match value:
+        case str():
+            return redact(value)
+        case None | bool() | int() | float():
+            return value
+        case dict():
+            return {redact(str(k)): _safe(v) for k, v in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_safe(each) for each in value]
+        case _:
+            return redact(str(value))
 
 
 def configure_logging(level: str, form: Literal["json", "text"]) -> None:

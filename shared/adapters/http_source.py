@@ -10,6 +10,7 @@ import json
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,7 +28,8 @@ from shared.errors import (
     SourceThrottledError,
     SourceUnavailableError,
 )
-from shared.sync.fetch import ApiColumn, ApiDescription, ApiParent, PageRequest, Probe
+from shared.sync.description import ApiColumn, ApiDescription, ApiParent, Pagination
+from shared.sync.fetch import PageRequest, Probe
 from shared.sync.model import VersionKind, VersionSpec
 
 _TOKEN_MARGIN_S = 30.0
@@ -141,6 +143,8 @@ class HttpSource:
         self._access, self._limits, self._pace = access, limits or HttpLimits(), pace or Pace()
         origin = parse_origin(access.base_url, access.allowed_hosts)
         self._client = HttpClient(origin, self._limits, access.allowed_hosts, self._pace.clock, resolver)
+        # Who lets a source go without closing it leaves no connection open.
+        weakref.finalize(self, self._client.close).atexit = False
         self._lock = threading.Lock()
         self._token: tuple[str, float] | None = None
 
@@ -386,16 +390,14 @@ def _description(api: _Api) -> ApiDescription:
     return ApiDescription(
         slug=api.slug,
         name=api.name or api.slug,
-        description=api.description or "",
+        description=api.description or None,
         business_key_columns=api.business_key_columns
         or tuple(c.name for c in api.columns if c.is_business_key),
         delta_strategy=api.delta_strategy,
         columns=tuple(_column(column) for column in api.columns),
-        rowversion=_version(api.rowversion),
+        version=_version(api.rowversion),
         parents=tuple(ApiParent(p.columns, p.slug, p.parent_columns) for p in api.parents or ()),
-        pagination=cast(Literal["keyset", "page"], api.pagination)
-        if api.pagination in ("keyset", "page")
-        else None,
+        pagination=cast(Pagination, api.pagination) if api.pagination in get_args(Pagination) else None,
         page_size_max=api.page_size_max,
         dialect=api.dialect,
         ordered_by_rowversion=api.ordered_by_rowversion,
@@ -409,5 +411,5 @@ def _column(column: _Column) -> ApiColumn:
         column.output_alias,
         column.is_nullable,
         column.is_business_key,
-        column.format or {},
+        column.format or None,
     )

@@ -5,6 +5,11 @@ from typing import Any
 from shared.errors import QueueUnavailableError
 
 _MAX_DELAY_S = 7 * 24 * 3600 - 60  # a message lives seven days; a delay must end before
+_QUICK: Any = {
+    "retry_total": 0,
+    "connection_timeout": 3,
+    "read_timeout": 5,
+}  # a figure is not worth waiting for
 
 
 class StorageQueue:
@@ -30,6 +35,23 @@ class StorageQueue:
                 f"queue {self._name}: the storage account took no message ({type(error).__name__})",
                 hint="check AzureWebJobsStorage and that the account is up; the outbox keeps the message until then",
             ) from None
+
+    @property
+    def name(self) -> str:
+        """The queue's name."""
+        return self._name
+
+    def depth(self) -> int | None:
+        """About how many messages it holds, invisible ones included; None where storage does not say."""
+        from azure.core.exceptions import AzureError, ResourceNotFoundError
+
+        try:
+            count: int = self._queue().get_queue_properties(**_QUICK).approximate_message_count or 0
+        except ResourceNotFoundError:
+            return 0
+        except (AzureError, ValueError):
+            return None
+        return count
 
     def close(self) -> None:
         """Close the connection, if one was made."""

@@ -69,7 +69,7 @@ class ConnectorBody(Body):
     """A connector as a person registers it."""
 
     name: Name
-    kind: Annotated[Literal["http"], _later("http")] = "http"
+    kind: Literal["http", "postgres"] = "http"
     base_url: Annotated[str, StringConstraints(min_length=1, max_length=2000)]
     auth: AuthBody
     tenant: TenantName = "default"
@@ -148,7 +148,7 @@ class EntityBody(Body):
     parents: Annotated[list[ParentBody], Field(max_length=50)] | None = None
     parameters: Parameters | None = None
     engine: Annotated[Literal["functions"], _later("functions")] = "functions"
-    contract: Annotated[Literal["evolve"], _later("evolve")] = "evolve"
+    contract: Literal["evolve", "freeze", "reject"] | None = None
     reject_threshold_percent: Annotated[float, Field(ge=0, le=100)] | None = None
     history: Annotated[Literal[False], _later(False)] = False
     verify_interval_seconds: Annotated[None, _later(None)] = None
@@ -173,10 +173,43 @@ _ENTITY_ANSWERS = (
     "last_sync_at",
     "last_sync_status",
     "last_rowversion",
+    "bound",
     "warnings",
     "created_at",
     "updated_at",
 )
+
+
+class TenantBody(Body):
+    """What belongs to a tenant; target_schemas left out stay as they are."""
+
+    target_schemas: Annotated[list[Name], Field(min_length=1, max_length=100)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_answers(cls, value: Any) -> Any:
+        return _without(value, ("name", "secret_prefix", "created_at"))
+
+
+class RegionBody(Body):
+    """A region and the workspace that serves it."""
+
+    region: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+    workspace_url: Annotated[
+        str, StringConstraints(max_length=300, pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?$")
+    ]
+
+
+class RegionsBody(Body):
+    """All regions of a tenant."""
+
+    regions: Annotated[list[RegionBody], Field(max_length=100)]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "RegionsBody":
+        if len({each.region for each in self.regions}) < len(self.regions):
+            raise ValueError("a region stands twice")
+        return self
 
 
 class ScheduleBody(Body):

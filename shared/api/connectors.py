@@ -9,15 +9,17 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from shared.adapters.descriptions import offered, sampled
+from shared.adapters.descriptions import sampled
 from shared.adapters.postgres.catalogue import Discovered
+from shared.adapters.postgres_source.address import parse_address
 from shared.adapters.tokens import Caller
 from shared.api.access import Admin, Operator, Reader, Services
 from shared.api.bodies import ConnectorBody, DiscoverBody, NotifyBody
-from shared.api.paging import Cursor, Limit, Page, cut, uid_cursor
+from shared.api.paging import Cursor, Limit, Page, cut, pack_uid, uid_cursor
 from shared.api.ports import ApiServices
-from shared.errors import AppError, InvalidError
-from shared.sync.catalogue import ApiDescription, Connector
+from shared.errors import AppError, ConfigurationError, InvalidError
+from shared.sync.catalogue import Connector
+from shared.sync.description import ApiDescription
 
 router = APIRouter(prefix="/api/v1/connectors", tags=["connectors"])
 _PORTS = {"http": 80, "https": 443}
@@ -98,7 +100,7 @@ def list_connectors(
     """The caller's connectors, in order of creation."""
     found = services.catalogue.connectors(caller.tenants, limit=limit + 1, after=uid_cursor(cursor))
     items, more = cut(found, limit)
-    return Page(items=[_out(c) for c in items], next_cursor=str(items[-1].uid) if more else None)
+    return Page(items=[_out(c) for c in items], next_cursor=pack_uid(items[-1].uid) if more else None)
 
 
 @router.get("/{uid}")
@@ -131,7 +133,7 @@ def test_connector(uid: UUID, caller: Operator, services: Services) -> TestOut:
     """Sign in and ask for the tables; a failure is an answer, not an error of this request."""
     connector = services.catalogue.connector(uid, caller.tenants)
     try:
-        return TestOut(ok=True, tables=len(offered(services.open_source(connector))))
+        return TestOut(ok=True, tables=len(services.open_source(connector).list_apis()))
     except AppError as error:
         return TestOut(ok=False, error=_error(error))
 
@@ -143,7 +145,7 @@ def discover_connector(
     """Read what the connector offers; create and refresh entities and their target tables."""
     connector = services.catalogue.connector(uid, caller.tenants)
     source = services.open_source(connector)
-    described = sampled(source, _wanted(offered(source), connector, body))
+    described = sampled(source, _wanted(source.list_apis(), connector, body))
     found = services.discovery.discover(connector, described, actor=caller.subject)
     return Page(items=[_discovered(one) for one in found])
 
@@ -181,7 +183,14 @@ def unknown_slug(connector: Connector, slug: str, offered: Any, field: str = "sl
 def _check(body: ConnectorBody, caller: Caller, services: ApiServices) -> None:
     if not caller.sees(body.tenant):
         raise _field("tenant", f"tenant {body.tenant!r} is unknown")
-    _check_url(body.base_url, services.connector_hosts)
+    if body.kind == "postgres":
+        if body.auth.type != "token":
+            raise _field(
+                "auth.type", "kind postgres takes token, whose secret is JSON with user and password"
+            )
+        _check_address(body.base_url, services.connector_hosts)
+    else:
+        _check_url(body.base_url, services.connector_hosts)
     if body.auth.secret is not None and services.secrets is None:
         raise _field(
             "auth.secret", "no KEY_VAULT_URL is set to keep it in; set the secret's variable yourself"
@@ -201,6 +210,14 @@ def _check_url(base_url: str, allowed: tuple[str, ...]) -> None:
         raise _field("base_url", f"host {host!r} is not in CONNECTOR_HOSTS; add it there to allow it")
     if parts.scheme == "http" and host not in _LOOPBACK:
         raise _field("base_url", "http would send the credentials in the clear; use https")
+
+
+def _check_address(base_url: str, allowed: tuple[str, ...]) -> None:
+    try:
+        parse_address(base_url, allowed)
+    except ConfigurationError as error:
+        detail = error.message.removeprefix("base_url: ")
+        raise _field("base_url", f"{detail}; {error.hint}" if error.hint else detail) from None
 
 
 def _keep_secret(body: ConnectorBody, services: ApiServices) -> None:

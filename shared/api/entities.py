@@ -2,38 +2,37 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
 
-from shared.adapters.descriptions import offered, sampled
+from shared.adapters.descriptions import sampled
 from shared.adapters.postgres.catalogue import EntityView
+from shared.adapters.postgres.views import RunView
 from shared.adapters.tokens import Caller
 from shared.api.access import Admin, Operator, Reader, Services
 from shared.api.bodies import EntityBody, MappingBody, SyncBody
 from shared.api.connectors import unknown_slug
-from shared.api.paging import Cursor, Limit, Page, cut, uid_cursor
+from shared.api.paging import Cursor, Limit, Page, Status, cut, pack_uid, uid_cursor
 from shared.api.ports import ApiServices
-from shared.api.runs import RunOut, StartedOut, check_active, run_page, start
+from shared.api.runs import StartedOut, check_active, run_page, start
 from shared.errors import ConflictError, InvalidError
 from shared.sync import rowversion, types
-from shared.sync.catalogue import (
-    ApiDescription,
-    Catalogued,
-    Change,
-    Connector,
-    DescribedColumn,
-    FieldMapping,
-    Parent,
-)
+from shared.sync.catalogue import Catalogued, Change, Connector, FieldMapping
 from shared.sync.choices import EntityChoice, amend, create
+from shared.sync.consent import Consent
+from shared.sync.declared import bound_of
+from shared.sync.description import ApiColumn, ApiDescription, ApiParent
 from shared.sync.model import Expression, Rules, VersionSpec
 from shared.sync.parents import problems
 from shared.sync.rules import RulesError, dump_rules, parse_rules
 
 router = APIRouter(prefix="/api/v1/entities", tags=["entities"])
+PlanHash = Annotated[
+    str | None, Query(max_length=64, description="The `plan_hash` of the plan that this request consents to.")
+]
 
 
 class ColumnOut(BaseModel):
@@ -93,7 +92,7 @@ class EntityOut(BaseModel):
     parents: list[ParentOut] = []
     parameters: dict[str, str]
     engine: str = "functions"
-    contract: str = "evolve"
+    contract: str
     reject_threshold_percent: float | None = None
     history: bool = False
     verify_interval_seconds: int | None = None
@@ -108,6 +107,7 @@ class EntityOut(BaseModel):
     last_sync_at: datetime | None
     last_sync_status: str | None
     last_rowversion: str | None
+    bound: str | None
     warnings: list[str]
     created_at: datetime | None
     updated_at: datetime | None
@@ -119,7 +119,7 @@ def list_entities(
     caller: Reader,
     services: Services,
     connector_uid: UUID | None = None,
-    status: str | None = None,
+    status: Status = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[EntityOut]:
@@ -128,13 +128,18 @@ def list_entities(
         caller.tenants, connector_uid=connector_uid, status=status, limit=limit + 1, after=uid_cursor(cursor)
     )
     items, more = cut(found, limit)
-    last = str(items[-1].catalogued.entity.uid) if more else None
+    last = pack_uid(items[-1].catalogued.entity.uid) if more else None
     return Page(items=[_out(view) for view in items], next_cursor=last)
 
 
 @router.post("", status_code=201)
-def create_entity(body: EntityBody, caller: Admin, services: Services) -> EntityOut:
-    """Create an entity by hand; without `columns` the connector is asked to describe the slug."""
+def create_entity(
+    body: EntityBody, caller: Admin, services: Services, plan_hash: PlanHash = None
+) -> EntityOut:
+    """Create an entity by hand; without `columns` the connector is asked to describe the slug.
+
+    A table that stands at the target's name is adopted: 409 with the plan first, done when `plan_hash` names it.
+    """
     connector = _connector(body, caller, services)
     described = _description(body, connector, services)
     choice = _choice(body)
@@ -152,7 +157,10 @@ def create_entity(body: EntityBody, caller: Admin, services: Services) -> Entity
             _check_parents(change.after, siblings)
         return change
 
-    return _change(services, body, decide, caller=caller, action="entity.create", revive=True)
+    consent = Consent(plan_hash)
+    return _change(
+        services, body, decide, caller=caller, action="entity.create", consent=consent, revive=True
+    )
 
 
 @router.get("/{uid}")
@@ -162,8 +170,14 @@ def get_entity(uid: UUID, caller: Reader, services: Services) -> EntityOut:
 
 
 @router.put("/{uid}")
-def put_entity(uid: UUID, body: EntityBody, caller: Admin, services: Services) -> EntityOut:
-    """Replace an entity: what is left out goes back to its default; columns and mappings left out stay."""
+def put_entity(
+    uid: UUID, body: EntityBody, caller: Admin, services: Services, plan_hash: PlanHash = None
+) -> EntityOut:
+    """Replace an entity: what is left out goes back to its default; columns and mappings left out stay.
+
+    Where rows are stored, another key, other rules and narrower types answer 409 with a plan, and are done when the
+    same request comes with that plan's `plan_hash`.
+    """
     stored = services.catalogue.entity(uid, caller.tenants).catalogued.entity
     fixed = {"connector_uid": stored.connector_uid, "slug": stored.slug}
     wrong = [(name, "cannot be changed") for name, value in fixed.items() if getattr(body, name) != value]
@@ -184,7 +198,8 @@ def put_entity(uid: UUID, body: EntityBody, caller: Admin, services: Services) -
             _check_parents(change.after, siblings)
         return change
 
-    return _change(services, body, decide, caller=caller, action="entity.change")
+    consent = Consent(plan_hash)
+    return _change(services, body, decide, caller=caller, action="entity.change", consent=consent)
 
 
 @router.delete("/{uid}", status_code=204)
@@ -216,10 +231,10 @@ def list_entity_runs(
     uid: UUID,
     caller: Reader,
     services: Services,
-    status: str | None = None,
+    status: Status = None,
     limit: Limit = 100,
     cursor: Cursor = None,
-) -> Page[RunOut]:
+) -> Page[RunView]:
     """The entity's runs, newest first."""
     services.catalogue.entity(uid, caller.tenants)
     return run_page(services, caller, entity_uid=uid, status=status, limit=limit, cursor=cursor)
@@ -232,10 +247,17 @@ def _change(
     *,
     caller: Caller,
     action: str,
+    consent: Consent,
     revive: bool = False,
 ) -> EntityOut:
     after = services.catalogue.change_entity(
-        body.connector_uid, body.slug, decide, actor=caller.subject, action=action, revive=revive
+        body.connector_uid,
+        body.slug,
+        decide,
+        actor=caller.subject,
+        action=action,
+        revive=revive,
+        consent=consent,
     )
     if after is None:
         raise ConflictError(f"entity {body.slug!r}: was deleted meanwhile", hint="list the entities again")
@@ -256,7 +278,7 @@ def _description(body: EntityBody, connector: Connector, services: ApiServices) 
     if body.columns is not None:
         return ApiDescription(slug=body.slug, name=body.api_name or body.slug, columns=_columns(body) or ())
     source = services.open_source(connector)
-    by_slug = {one.slug: one for one in offered(source)}
+    by_slug = {one.slug: one for one in source.list_apis()}
     if body.slug not in by_slug:
         raise unknown_slug(connector, body.slug, by_slug)
     return sampled(source, [by_slug[body.slug]])[0]
@@ -281,19 +303,20 @@ def _choice(body: EntityBody) -> EntityChoice:
         delete_guard_percent=body.delete_guard_percent,
         delete_after_missing=body.delete_after_missing,
         key_sweep_interval_seconds=body.key_sweep_interval_seconds,
+        contract=body.contract,
     )
 
 
-def _columns(body: EntityBody) -> tuple[DescribedColumn, ...] | None:
+def _columns(body: EntityBody) -> tuple[ApiColumn, ...] | None:
     if body.columns is None:
         return None
-    return tuple(DescribedColumn(**column.model_dump()) for column in body.columns)
+    return tuple(ApiColumn(**column.model_dump()) for column in body.columns)
 
 
-def _parents(body: EntityBody) -> tuple[Parent, ...] | None:
+def _parents(body: EntityBody) -> tuple[ApiParent, ...] | None:
     if body.parents is None:
         return None
-    return tuple(Parent(tuple(p.columns), p.slug, tuple(p.parent_columns)) for p in body.parents)
+    return tuple(ApiParent(tuple(p.columns), p.slug, tuple(p.parent_columns)) for p in body.parents)
 
 
 def _siblings(body: EntityBody, services: ApiServices) -> dict[str, Catalogued]:
@@ -368,6 +391,7 @@ def _out(view: EntityView) -> EntityOut:
             "field_mappings": [_mapping_out(mapping) for mapping in view.catalogued.mappings],
             "last_sync_at": view.last_sync_at,
             "last_sync_status": view.last_sync_status,
+            "bound": bound_of(entity, view.connector_kind),
             "last_rowversion": _readable(view.watermark, entity.version),
         }
     )

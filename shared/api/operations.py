@@ -1,18 +1,22 @@
 """Routes of operation: health, figures, migrations, tenants."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 from pydantic import BaseModel
 
+from shared.adapters.postgres.tenancy import secret_prefix
+from shared.adapters.tokens import Caller
 from shared.api.access import Admin, Reader, Services
-from shared.api.bodies import TenantName
-from shared.api.paging import Cursor, Limit, Page, cut
-from shared.errors import NotFoundError
+from shared.api.bodies import RegionsBody, TenantBody, TenantName
+from shared.api.paging import Cursor, Limit, Page, cut, name_cursor, pack_name
+from shared.errors import ForbiddenError, NotFoundError
 
 router = APIRouter(prefix="/api/v1", tags=["operations"])
 tenants = APIRouter(prefix="/api/v1/tenants", tags=["tenants"])
+TenantPath = Annotated[TenantName, Path()]
 
 
 class HealthOut(BaseModel):
@@ -27,23 +31,20 @@ class MigratedOut(BaseModel):
     applied: list[str]
 
 
-class StatsOut(BaseModel):
-    """The caller's tables now, and his runs of the last 24 hours."""
-
-    entities: int
-    fresh: int
-    stale: int
-    runs: dict[str, int]
-    rows: dict[str, int]
-    error_rate: float
-    open_rejects: int
-
-
 class TenantOut(BaseModel):
-    """A tenant."""
+    """A tenant; the first of `target_schemas` is where its tables go unless an entity says otherwise."""
 
     name: str
+    target_schemas: list[str]
+    secret_prefix: str
     created_at: datetime
+
+
+class RegionOut(BaseModel):
+    """A region and the workspace that serves it."""
+
+    region: str
+    workspace_url: str
 
 
 @router.get("/health")
@@ -59,15 +60,6 @@ def health_db(_caller: Reader, services: Services) -> HealthOut:
     return HealthOut()
 
 
-@router.get("/stats")
-def stats(caller: Reader, services: Services) -> StatsOut:
-    """Figures over the caller's entities."""
-    figures = dict(services.overview.stats(caller.tenants))
-    runs = figures["runs"]
-    ended = sum(runs.get(status, 0) for status in ("success", "partial", "failed"))
-    return StatsOut.model_validate(figures | {"error_rate": runs.get("failed", 0) / ended if ended else 0.0})
-
-
 @router.post("/operations/migrate")
 def migrate(_caller: Admin, services: Services) -> MigratedOut:
     """Bring the metadata schema up to date."""
@@ -79,27 +71,60 @@ def list_tenants(
     caller: Admin, services: Services, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[TenantOut]:
     """The caller's tenants, by name."""
-    rows, more = cut(services.catalogue.tenants(caller.tenants, limit=limit + 1, after=cursor), limit)
-    items = [TenantOut.model_validate(row) for row in rows]
-    return Page(items=items, next_cursor=items[-1].name if more else None)
+    found = services.catalogue.tenants(caller.tenants, limit=limit + 1, after=name_cursor(cursor))
+    rows, more = cut(found, limit)
+    items = [_tenant(row) for row in rows]
+    return Page(items=items, next_cursor=pack_name(items[-1].name) if more else None)
 
 
 @tenants.get("/{name}")
-def get_tenant(name: str, caller: Admin, services: Services) -> TenantOut:
+def get_tenant(name: TenantPath, caller: Admin, services: Services) -> TenantOut:
     """One tenant."""
     found = services.catalogue.tenants(caller.tenants, name=name, limit=1)
     if not found:
         raise _unknown(name)
-    return TenantOut.model_validate(found[0])
+    return _tenant(found[0])
 
 
 @tenants.put("/{name}")
-def put_tenant(name: Annotated[TenantName, Path()], caller: Admin, services: Services) -> TenantOut:
-    """Make sure a tenant exists; the caller needs tenant:<name> or tenant:*."""
+def put_tenant(
+    name: TenantPath, caller: Admin, services: Services, body: TenantBody | None = None
+) -> TenantOut:
+    """Make sure a tenant exists; the caller needs tenant:<name> or tenant:*, and the latter to name schemas."""
     if not caller.sees(name):
         raise _unknown(name)
-    services.catalogue.add_tenant(name, caller.subject)
+    if body is not None and body.target_schemas is not None:
+        _require_all_tenants(caller, "target_schemas")
+    services.catalogue.put_tenant(name, caller.subject, body.target_schemas if body else None)
     return get_tenant(name, caller, services)
+
+
+@tenants.get("/{name}/regions")
+def list_regions(name: TenantPath, caller: Admin, services: Services) -> Page[RegionOut]:
+    """The tenant's regions; all on one page."""
+    get_tenant(name, caller, services)
+    return Page(items=[RegionOut.model_validate(row) for row in services.catalogue.regions(name)])
+
+
+@tenants.put("/{name}/regions")
+def put_regions(name: TenantPath, body: RegionsBody, caller: Admin, services: Services) -> Page[RegionOut]:
+    """Replace the tenant's regions; needs tenant:*, since credentials go to the workspaces named here."""
+    get_tenant(name, caller, services)
+    _require_all_tenants(caller, "regions")
+    wanted = {each.region: each.workspace_url for each in body.regions}
+    services.catalogue.put_regions(name, wanted, caller.subject)
+    return list_regions(name, caller, services)
+
+
+def _tenant(row: Mapping[str, Any]) -> TenantOut:
+    return TenantOut(**row, secret_prefix=secret_prefix(row["name"]))
+
+
+def _require_all_tenants(caller: Caller, what: str) -> None:
+    if caller.tenants is not None:
+        raise ForbiddenError(
+            f"{what}: only who sees all tenants may set them", hint="ask for the role tenant:*"
+        )
 
 
 def _unknown(name: str) -> NotFoundError:

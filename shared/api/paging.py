@@ -1,9 +1,8 @@
 """Lists: `?limit=&cursor=` in, `{"items", "next_cursor"}` out."""
 
 import base64
-import binascii
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
 from uuid import UUID
 
@@ -15,6 +14,9 @@ from shared.errors import InvalidError
 T = TypeVar("T")
 Limit = Annotated[int, Query(ge=1, le=500, description="how many items at most")]
 Cursor = Annotated[str | None, Query(max_length=512, description="next_cursor of the page before")]
+Status = Annotated[
+    str | None, Query(max_length=20, pattern="^[a-z]+$", description="only those with this status")
+]
 
 
 class Page(BaseModel, Generic[T]):
@@ -29,19 +31,39 @@ def cut(rows: Sequence[T], limit: int) -> tuple[list[T], bool]:
     return list(rows[:limit]), len(rows) > limit
 
 
+def pack_uid(uid: UUID) -> str:
+    """A cursor for lists in order of creation."""
+    return _pack("u", str(uid))
+
+
 def uid_cursor(cursor: str | None) -> UUID | None:
-    """The uid that a cursor stands for; raises InvalidError."""
+    """What `pack_uid` packed; raises InvalidError."""
     if cursor is None:
         return None
     try:
-        return UUID(cursor)
+        return UUID(_unpack("u", cursor))
     except ValueError:
         raise _invalid() from None
 
 
+def pack_name(name: str) -> str:
+    """A cursor for lists in order of names."""
+    return _pack("n", name)
+
+
+def name_cursor(cursor: str | None) -> str | None:
+    """What `pack_name` packed; raises InvalidError."""
+    if cursor is None:
+        return None
+    name = _unpack("n", cursor)
+    if not name or not name.isprintable():
+        raise _invalid()
+    return name
+
+
 def pack_moment(at: datetime, uid: UUID) -> str:
     """A cursor for lists in order of time."""
-    return base64.urlsafe_b64encode(f"{at.isoformat()}|{uid}".encode()).decode()
+    return _pack("m", f"{at.isoformat()}|{uid}")
 
 
 def moment_cursor(cursor: str | None) -> tuple[datetime, UUID] | None:
@@ -49,10 +71,27 @@ def moment_cursor(cursor: str | None) -> tuple[datetime, UUID] | None:
     if cursor is None:
         return None
     try:
-        at, _, uid = base64.b64decode(cursor, altchars=b"-_", validate=True).decode().partition("|")
-        return datetime.fromisoformat(at), UUID(uid)
-    except (ValueError, binascii.Error):
+        at, _, uid = _unpack("m", cursor).partition("|")
+        moment = datetime.fromisoformat(at)
+        moment.astimezone(UTC)  # a moment at the end of time fits no other zone
+        return moment, UUID(uid)
+    except (ValueError, OverflowError):
         raise _invalid() from None
+
+
+def _pack(kind: str, text: str) -> str:
+    # The kind keeps one list's cursor from being read as another's.
+    return base64.urlsafe_b64encode(f"{kind}{text}".encode()).decode()
+
+
+def _unpack(kind: str, cursor: str) -> str:
+    try:
+        text = base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
+    except ValueError:
+        raise _invalid() from None
+    if text[:1] != kind:
+        raise _invalid()
+    return text[1:]
 
 
 def _invalid() -> InvalidError:

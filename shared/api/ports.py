@@ -13,7 +13,9 @@ from shared.adapters.postgres.schedules import ScheduleChoice, ScheduleView
 from shared.adapters.postgres.views import RunView
 from shared.adapters.tokens import TokenVerifier
 from shared.secrets import SecretStore
-from shared.sync.catalogue import ApiDescription, Catalogued, Connector
+from shared.sync.catalogue import Catalogued, Connector
+from shared.sync.consent import Consent
+from shared.sync.description import ApiDescription
 from shared.sync.windows import Window
 
 Purpose = Literal["delta", "sweep", "refresh"]
@@ -63,7 +65,9 @@ class Catalogue(Protocol):
     def tenants(
         self, tenants: Tenants, *, name: str | None = None, limit: int = 100, after: str | None = None
     ) -> Sequence[Mapping[str, Any]]: ...
-    def add_tenant(self, name: str, actor: str) -> None: ...
+    def put_tenant(self, name: str, actor: str, target_schemas: Sequence[str] | None = None) -> None: ...
+    def regions(self, tenant: str) -> Sequence[Mapping[str, Any]]: ...
+    def put_regions(self, tenant: str, regions: Mapping[str, str], actor: str) -> None: ...
     def connectors(
         self,
         tenants: Tenants,
@@ -90,7 +94,15 @@ class Catalogue(Protocol):
     ) -> Sequence[EntityView]: ...
     def entity(self, uid: UUID, tenants: Tenants = None) -> EntityView: ...
     def change_entity(
-        self, connector_uid: UUID, slug: str, decide: Decide, *, actor: str, action: str, revive: bool = False
+        self,
+        connector_uid: UUID,
+        slug: str,
+        decide: Decide,
+        *,
+        actor: str,
+        action: str,
+        revive: bool = False,
+        consent: Consent | None = None,
     ) -> Catalogued | None: ...
     def delete_entity(self, uid: UUID, actor: str) -> None: ...
 
@@ -152,7 +164,14 @@ class Overview(Protocol):
         limit: int = 100,
         after: tuple[datetime, UUID] | None = None,
     ) -> Sequence[Mapping[str, Any]]: ...
-    def stats(self, tenants: Tenants) -> Mapping[str, Any]: ...
+    def stats(
+        self,
+        tenants: Tenants,
+        *,
+        entity_uid: UUID | None = None,
+        connector_uid: UUID | None = None,
+        limit: int = 100,
+    ) -> Mapping[str, Any]: ...
 
 
 class Schedules(Protocol):
@@ -180,7 +199,8 @@ class ApiServices:
 
     `connector_hosts`: hosts that a connector may name, lower case. `migrate` names what it applied.
     `database_ok` raises where PostgreSQL cannot be reached. `send_outbox` sends what is admitted; its failing
-    is harmless, the next tick sends again. `now` is aware, UTC; `schedule_defaults` serve schedules that don't say.
+    is harmless, the next tick sends again. `queue_depths`: messages by queue, None where storage is silent.
+    `now` is aware, UTC; `schedule_defaults` serve schedules that don't say.
     """
 
     tokens: TokenVerifier
@@ -202,4 +222,6 @@ class ApiServices:
     secrets: SecretStore | None = None
     rate_limit_per_minute: int = 600
     cors_origins: tuple[str, ...] = ()
+    queue_depths: Callable[[], Mapping[str, int | None]] = dict
+    error_rate_warning_percent: float = 0.2
     metadata_schema: str = "bridge"

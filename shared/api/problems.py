@@ -3,8 +3,8 @@
 Never the values sent: they may be secrets.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -22,8 +22,9 @@ from shared.errors import (
     TargetRefusedError,
     TransientError,
 )
+from shared.sync.consent import ChangePlan, PlanNeededError
+from shared.telemetry import LOGGER
 
-_LOG = logging.getLogger(__name__)
 _RETRY_AFTER_S = 30.0
 _STATUS: tuple[tuple[type[AppError], int], ...] = (
     (TransientError, 503),
@@ -73,10 +74,16 @@ def of_error(error: AppError) -> Response:
     """The answer to one of our own errors."""
     status = error.status if isinstance(error, RequestError) else _status(error)
     if status >= 500:
-        _LOG.warning("request failed", extra={"code": error.code, "problem": error.message})
+        LOGGER.warning("request_failed", extra={"code": error.code, "problem": error.message})
     fields = error.problems if isinstance(error, InvalidError) else ()
     return problem(
-        status, error.message, code=error.code, hint=error.hint, errors=fields, headers=_headers(error)
+        status,
+        error.message,
+        code=error.code,
+        hint=error.hint,
+        errors=fields,
+        headers=_headers(error),
+        plan=error.plan if isinstance(error, PlanNeededError) else None,
     )
 
 
@@ -93,7 +100,7 @@ def of_validation(error: RequestValidationError) -> Response:
 
 def of_crash(error: Exception) -> Response:
     """The answer to a bug: its text stays in the log."""
-    _LOG.error("request crashed", exc_info=error)
+    LOGGER.error("request_crashed", exc_info=error)
     return problem(500, "an unexpected error; the log has it")
 
 
@@ -105,8 +112,9 @@ def problem(
     hint: str = "",
     errors: Sequence[tuple[str, str]] = (),
     headers: Mapping[str, str] | None = None,
+    plan: ChangePlan | None = None,
 ) -> Response:
-    """One problem document; `errors` are (field, detail)."""
+    """One problem document; `errors` are (field, detail), `plan` is what the request would do."""
     phrase = HTTPStatus(status).phrase
     body = {
         "type": f"urn:tributary:{code}" if code else "about:blank",
@@ -117,6 +125,9 @@ def problem(
     }
     if hint:
         body["hint"] = hint
+    if plan is not None:
+        acts = [asdict(act) for act in plan.acts]
+        body["plan"] = {"plan_hash": plan.plan_hash, "actions": acts, "text": plan.text}
     return JSONResponse(body, status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 

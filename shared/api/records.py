@@ -11,7 +11,7 @@ from shared.adapters.postgres.retries import Wanted
 from shared.adapters.tokens import Caller
 from shared.api.access import Operator, Reader, Services
 from shared.api.bodies import DiscardBody, RetryBody
-from shared.api.paging import Cursor, Limit, Page, cut, moment_cursor, pack_moment
+from shared.api.paging import Cursor, Limit, Page, Status, cut, moment_cursor, pack_moment
 from shared.api.ports import ApiServices
 from shared.errors import ConflictError, NotFoundError
 
@@ -63,7 +63,7 @@ def list_failed_records(
     services: Services,
     entity_uid: UUID | None = None,
     connector_uid: UUID | None = None,
-    status: str | None = None,
+    status: Status = None,
     code: str | None = None,
     limit: Limit = 100,
     cursor: Cursor = None,

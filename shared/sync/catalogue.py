@@ -11,9 +11,11 @@ from typing import Literal
 from uuid import UUID
 
 from shared.errors import SchemaDriftError
-from shared.sync import types
+from shared.sync import masking, types
+from shared.sync.description import ApiColumn, ApiParent, Pagination
 from shared.sync.model import (
     ColumnType,
+    Contract,
     Expression,
     Kind,
     Rules,
@@ -26,13 +28,18 @@ from shared.sync.model import (
 from shared.sync.rules import RulesError, parse_rules
 
 Dialect = Literal["oracle", "sqlserver", "postgres", "ansi"]
-Pagination = Literal["keyset", "page"]
 DAY_S = 86_400
+FIRST_TENANT = (
+    "default"  # there before tenants were told apart: schemas and secrets that are nobody's are its own
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """A source system as registered. `secret_name` names a secret; the value is never here."""
+    """A source system as registered. `secret_name` names a secret; the value is never here.
+
+    `target_schemas` are its tenant's: where entities may have their targets, the default first.
+    """
 
     uid: UUID
     tenant: str
@@ -46,55 +53,7 @@ class Connector:
     is_active: bool = True
     created_at: datetime | None = None
     updated_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DescribedColumn:
-    """A column in the connector's words. Rows carry it under `member`."""
-
-    name: str
-    data_type: str
-    output_alias: str | None = None
-    is_nullable: bool = True
-    is_business_key: bool = False
-    format: Mapping[str, object] | None = None
-
-    @property
-    def member(self) -> str:
-        """The column's name in a row's data."""
-        return self.output_alias or self.name
-
-
-@dataclass(frozen=True, slots=True)
-class Parent:
-    """Columns of this table refer to the business key of the connector's table `slug`; members by name, in order."""
-
-    columns: tuple[str, ...]
-    slug: str
-    parent_columns: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ApiDescription:
-    """One table as the connector offers it (an item of its `/api/v1/apis`).
-
-    `delta_strategy` and `dialect` may hold words we don't know: discovery decides what becomes of them.
-    `sample_versions` are row versions of some rows, filled only where a strategy needs them to be judged.
-    """
-
-    slug: str
-    name: str
-    columns: tuple[DescribedColumn, ...]
-    business_key_columns: tuple[str, ...] = ()
-    delta_strategy: str = "hash"
-    version: VersionSpec | None = None
-    description: str | None = None
-    parents: tuple[Parent, ...] = ()
-    pagination: Pagination | None = None
-    page_size_max: int | None = None
-    dialect: str = "oracle"
-    ordered_by_rowversion: bool = False
-    sample_versions: tuple[str, ...] = ()
+    target_schemas: tuple[str, ...] = ("public",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +87,8 @@ class Entity:
     pagination: Pagination | None = None
     ordered_by_rowversion: bool = False
     page_size_max: int | None = None
-    columns: tuple[DescribedColumn, ...] = ()
-    parents: tuple[Parent, ...] = ()
+    columns: tuple[ApiColumn, ...] = ()
+    parents: tuple[ApiParent, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
     reject_threshold_percent: float | None = None
     sync_enabled: bool = True
@@ -139,6 +98,7 @@ class Entity:
     delete_guard_percent: float = 10.0
     delete_after_missing: int = 2
     key_sweep_interval_seconds: int = DAY_S
+    contract: Contract = "evolve"
     person_set: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     is_deleted: bool = False
@@ -159,7 +119,8 @@ class Change:
     """What to store, and what must happen to the target in the same transaction.
 
     `added` columns are appended, `widened` ones get their new type. `reset` says that keys, rules, mappings
-    or the kind of row version changed: runs in flight end and the next pass may not delete.
+    or the kind of row version changed: runs in flight end and the next pass may not delete. `returned` columns
+    are offered again. `narrowed` ones lose room, which needs a person's consent as `reset` by a person does.
     """
 
     after: Catalogued
@@ -167,6 +128,8 @@ class Change:
     widened: tuple[FieldMapping, ...] = ()
     rekeyed: bool = False
     reset: bool = False
+    returned: tuple[FieldMapping, ...] = ()
+    narrowed: tuple[FieldMapping, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +176,7 @@ def stored_type(kind: ColumnType, rules: Rules) -> ColumnType:
 
 
 def described_rules(
-    column: DescribedColumn, kind: ColumnType, connector: Connector, is_key: bool
+    column: ApiColumn, kind: ColumnType, connector: Connector, is_key: bool
 ) -> tuple[Rules, str | None]:
     """The default rules with what the column's format says; its error where it says nothing usable."""
     rules = _default_rules(kind, connector, is_key)
@@ -241,26 +204,23 @@ def freeze(
 ) -> RunConfig:
     """A run's configuration, complete and final. Key columns come first, in key order.
 
-    Raises SchemaDriftError where the source no longer offers a key column or anything to map.
+    Raises SchemaDriftError where the source no longer offers a key column or anything to map, ConfigurationError where
+    a masked column would be stored past its mask.
     """
     members = {column.member: column for column in entity.columns}
     usable = [m for m in sorted(mappings, key=lambda m: m.position) if set(sources_of(m)) <= set(members)]
     keys = _key_mappings(entity, usable)
     rest = [m for m in usable if m not in keys]
-    version = entity.version
-    strategy: Strategy = (
-        "hash" if entity.delta_strategy == "rowversion" and version is None else entity.delta_strategy
-    )
-    return RunConfig(
+    config = RunConfig(
         entity_uid=str(entity.uid),
         slug=entity.slug,
-        strategy=strategy,
+        strategy=_strategy(entity),
         dialect=entity.dialect,
         source_columns=_source_columns(entity, usable, connector),
         target_columns=(*(_target(m, True) for m in keys), *(_target(m, False) for m in rest)),
         target_schema=entity.target_schema,
         target_table=entity.target_table,
-        version=version,
+        version=entity.version,
         pagination=entity.pagination,
         ordered_by_rowversion=entity.ordered_by_rowversion,
         page_size=_page_size(entity, defaults),
@@ -270,7 +230,16 @@ def freeze(
         parameters=dict(entity.parameters),
         generation=generation,
         reject_threshold_percent=entity.reject_threshold_percent,
+        tenant=connector.tenant,
+        contract=entity.contract,
+        unmapped=tuple(sorted(set(members) - {source for m in usable for source in sources_of(m)})),
     )
+    return masking.check(config)
+
+
+def _strategy(entity: Entity) -> Strategy:
+    versionless = entity.delta_strategy == "rowversion" and entity.version is None
+    return "hash" if versionless else entity.delta_strategy
 
 
 def _key_mappings(entity: Entity, usable: Sequence[FieldMapping]) -> list[FieldMapping]:
@@ -306,7 +275,7 @@ def _source_columns(
 
 
 def _source_column(
-    column: DescribedColumn, reader: FieldMapping | None, entity: Entity, connector: Connector
+    column: ApiColumn, reader: FieldMapping | None, entity: Entity, connector: Connector
 ) -> SourceColumn:
     """How the column is read: as its own mapping says, else as discovery would."""
     declared, _ = types.column_type(column.data_type, entity.dialect)

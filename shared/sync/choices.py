@@ -8,20 +8,20 @@ from shared.errors import InvalidError
 from shared.sync import names, types
 from shared.sync.catalogue import (
     DAY_S,
-    ApiDescription,
+    FIRST_TENANT,
     Catalogued,
     Change,
     Connector,
-    DescribedColumn,
     Entity,
     FieldMapping,
-    Parent,
     is_rename,
     key_targets,
     sources_of,
 )
+from shared.sync.declared import PARAMETER, declared_version
+from shared.sync.description import ApiColumn, ApiDescription, ApiParent
 from shared.sync.discovery import default_delete_after_missing, first_seen, needs_reset, storable, warned
-from shared.sync.model import ColumnType, Expression, Kind, Strategy
+from shared.sync.model import ColumnType, Contract, Expression, Kind, Strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,9 @@ class EntityChoice:
     business_keys: tuple[str, ...] | None = None
     target_schema: str | None = None
     target_table: str | None = None
-    columns: tuple[DescribedColumn, ...] | None = None
+    columns: tuple[ApiColumn, ...] | None = None
     mappings: tuple[FieldMapping, ...] | None = None
-    parents: tuple[Parent, ...] | None = None
+    parents: tuple[ApiParent, ...] | None = None
     reject_threshold_percent: float | None = None
     parameters: Mapping[str, str] | None = None
     sync_enabled: bool | None = None
@@ -45,6 +45,7 @@ class EntityChoice:
     delete_guard_percent: float | None = None
     delete_after_missing: int | None = None
     key_sweep_interval_seconds: int | None = None
+    contract: Contract | None = None
 
 
 # Fields that only a person sets, with what they go back to when a PUT leaves them out.
@@ -57,6 +58,7 @@ _PLAIN: Mapping[str, object] = {
     "page_size": None,
     "delete_guard_percent": 10.0,
     "key_sweep_interval_seconds": DAY_S,
+    "contract": "evolve",
 }
 _DISCOVERED = ("api_name", "delta_strategy", "business_keys", "delete_after_missing", "parents")
 
@@ -73,6 +75,11 @@ def create(
 
     Raises ConfigurationError for a table that cannot be synced, InvalidError naming each wrong field.
     """
+    own_schemas = (None, *connector.target_schemas)
+    if connector.tenant != FIRST_TENANT and choice.target_schema not in own_schemas:
+        own = ", ".join(connector.target_schemas) or "none yet"
+        detail = f"{choice.target_schema!r} is not a schema of tenant {connector.tenant}, which has {own}"
+        _raise(described.slug, [("target_schema", detail)])
     wanted = replace(
         described,
         columns=choice.columns or described.columns,
@@ -110,13 +117,22 @@ def amend(existing: Catalogued, choice: EntityChoice) -> Change:
     change = Change(
         after,
         added=tuple(m for m in after.mappings if m.target not in old),
-        widened=tuple(m for m in after.mappings if m.target in old and m.type != old[m.target].type),
+        widened=tuple(m for m in after.mappings if m.target in old and _grows(old[m.target], m)),
+        narrowed=tuple(m for m in after.mappings if m.target in old and _shrinks(old[m.target], m)),
         rekeyed=key_targets(existing) != key_targets(after),
     )
-    return replace(change, reset=needs_reset(existing, replace(change, added=())))
+    return replace(change, reset=needs_reset(existing, change) or bool(change.narrowed))
 
 
-def _unflagged(columns: Iterable[DescribedColumn]) -> list[DescribedColumn]:
+def _grows(old: FieldMapping, new: FieldMapping) -> bool:
+    return old.type != new.type and types.widens(old.type, new.type)
+
+
+def _shrinks(old: FieldMapping, new: FieldMapping) -> bool:
+    return old.type != new.type and not types.widens(old.type, new.type)
+
+
+def _unflagged(columns: Iterable[ApiColumn]) -> list[ApiColumn]:
     # Answers flag the entity's own keys, which a source may name elsewhere than on the column.
     return [replace(column, is_business_key=False) for column in columns]
 
@@ -135,10 +151,21 @@ def _chosen(base: Catalogued, choice: EntityChoice) -> Catalogued:
         value = getattr(choice, name)
         changes[name] = default if value is None else value
     after = replace(entity, **changes, person_set=_person_set(entity, choice))  # type: ignore[arg-type]
+    after, problems = _versioned(entity, after)
     mappings = _set_by(base.mappings, choice.mappings)
     result = Catalogued(after, _key_defaults(mappings, after.business_keys))
-    _raise(entity.slug, [*_entity_problems(after), *mapping_problems(result), *_type_problems(base, result)])
+    problems += [*_entity_problems(after), *mapping_problems(result), *_type_problems(base, result)]
+    _raise(entity.slug, problems)
     return result
+
+
+def _versioned(before: Entity, after: Entity) -> tuple[Entity, list[tuple[str, str]]]:
+    """The entity with the version its parameters declare; one that was declared before and is no more is gone."""
+    version, problems = declared_version(after)
+    was_declared = PARAMETER in before.parameters and PARAMETER not in after.parameters
+    if version is None and not (was_declared and after.dialect == "postgres"):
+        return after, problems
+    return replace(after, version=version), problems
 
 
 def _person_set(entity: Entity, choice: EntityChoice) -> tuple[str, ...]:
@@ -212,7 +239,7 @@ def mapping_problems(catalogued: Catalogued) -> list[tuple[str, str]]:
         for key in entity.business_keys
         if key not in renamed
     ]
-    return problems + _rule_conflicts(mappings)
+    return problems + _rule_conflicts(mappings) + _mask_conflicts(catalogued)
 
 
 def _mapping_problems(mapping: FieldMapping, members: set[str], entity: Entity) -> list[tuple[str, str]]:
@@ -268,13 +295,42 @@ def _rule_conflicts(mappings: Sequence[FieldMapping]) -> list[tuple[str, str]]:
     return problems
 
 
+def _mask_conflicts(catalogued: Catalogued) -> list[tuple[str, str]]:
+    """Whatever reads a masked column must mask it, or its values are stored all the same."""
+    mappings, version = catalogued.mappings, catalogued.entity.version
+    hidden = {source for m in mappings if m.rules.mask != "none" for source in sources_of(m)}
+    problems = []
+    for i, mapping in enumerate(mappings):
+        open_ = sorted(hidden & set(sources_of(mapping)))
+        if mapping.rules.mask == "none" and open_:
+            problems.append(
+                (f"field_mappings[{i}].rules.mask", f"another mapping masks {open_[0]!r}; mask it here too")
+            )
+        if mapping.rules.mask == "hash" and not _holds_a_hash(mapping.type):
+            problems.append(
+                (f"field_mappings[{i}].type", "is too narrow for mask hash; text of 64 characters holds it")
+            )
+    if version is not None and version.column in hidden:
+        problems.append(("field_mappings", f"the row version {version.column!r} cannot be masked"))
+    return problems
+
+
+def _holds_a_hash(kind: ColumnType) -> bool:
+    return kind.kind is Kind.TEXT and (kind.length is None or kind.length >= 64)
+
+
 def _type_problems(base: Catalogued, result: Catalogued) -> list[tuple[str, str]]:
     old = {mapping.target: mapping.type for mapping in base.mappings}
     return [
         (f"field_mappings[{i}].type", f"{_lossy(old[m.target], m.type)}; use another target")
         for i, m in enumerate(result.mappings)
-        if m.target in old and m.type != old[m.target] and not types.widens(old[m.target], m.type)
+        if m.target in old and m.type != old[m.target] and not _related(old[m.target], m.type)
     ]
+
+
+def _related(old: ColumnType, new: ColumnType) -> bool:
+    """Whether one type holds the other: wider at once, narrower where every stored value fits."""
+    return types.widens(old, new) or types.widens(new, old)
 
 
 def _lossy(old: ColumnType, new: ColumnType) -> str:

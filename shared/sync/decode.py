@@ -15,6 +15,7 @@ import polars as pl
 import xxhash
 from numpy.typing import NDArray
 
+from shared.sync import contract
 from shared.sync.cells import (
     Cells,
     Column,
@@ -25,6 +26,7 @@ from shared.sync.cells import (
 )
 from shared.sync.decode_columns import read_columns
 from shared.sync.decode_rows import BAD_TEXT, Fault, read_rows
+from shared.sync.masking import hidden_sources, scrubbed
 from shared.sync.model import REJECT_SCHEMA, ROW, VERSION, Batch, RunConfig, no_rejects
 from shared.sync.page_json import parse_envelope, protocol_error
 from shared.sync.parsed_rows import DATA, KEYS, SECTIONS, TOP, VERSION_MEMBER, ParsedRows
@@ -145,23 +147,40 @@ def _page(
     flaws = _flaws(rows, built, config)
     frame = _frame(rows, {name: held.series for name, held in built.items()}, config)
     out = sorted(flaws.codes)
-    rejects = [*_row_rejects(rows, flaws), *(_reject(fault.code, None, fault.raw) for fault in faults)]
+    rejects = _rejects(rows, flaws, faults, config)
     mismatched = [row for row in out if flaws.codes[row][0] == KEY_MISMATCH]
     known = {column.name for column in config.source_columns} | {
         config.version.column if config.version else None
     }
     held = {name for section, name in rows.cells if section == _data_section(rows)}
+    unknown = frozenset(held - known - ({*SECTIONS, VERSION_MEMBER} if _is_flat(rows) else set()))
+    frame = _held_to_contract(frame, rows, unknown, config)
     return DecodedPage(
         frame=_without(frame, out),
         rejects=pl.DataFrame(rejects, schema=dict(REJECT_SCHEMA), orient="row") if rejects else no_rejects(),
         envelope=_envelope(envelope),
         received=rows.height + len(faults),
-        unknown_columns=frozenset(held - known - ({*SECTIONS, VERSION_MEMBER} if _is_flat(rows) else set())),
+        unknown_columns=unknown,
         missing=_missing(rows, config),
         seen_also=_seen_also(frame, flaws, mismatched, config),
         keyless=len(rejects) - len(mismatched),
         digest=_digest(rows, faults),
     )
+
+
+def _held_to_contract(
+    frame: pl.DataFrame, rows: ParsedRows, unknown: frozenset[str], config: RunConfig
+) -> pl.DataFrame:
+    strangers = contract.strangers(unknown, config)
+    section = _data_section(rows)
+    present = {name: ~rows.cells[section, name].absent for name in strangers}
+    # The raw row would carry the values of masked columns past their masks.
+    masked = any(column.mask != "none" for column in config.target_columns)
+    if not strangers or masked:
+        return contract.marked(frame, config, present, None)
+    carriers = np.logical_or.reduce(list(present.values()))
+    raw = [_ascii(rows.raw(row)) if carries else None for row, carries in enumerate(carriers.tolist())]
+    return contract.marked(frame, config, present, raw)
 
 
 def _is_flat(rows: ParsedRows) -> bool:
@@ -260,8 +279,15 @@ def _seen_also(
     return concat_pages([frame[picked], theirs[picked]]).drop(ROW)
 
 
-def _row_rejects(rows: ParsedRows, flaws: _Flaws) -> list[tuple[object, ...]]:
-    return [_reject(code, name, rows.raw(row)) for row, (code, name) in sorted(flaws.codes.items())]
+def _rejects(
+    rows: ParsedRows, flaws: _Flaws, faults: Sequence[Fault], config: RunConfig
+) -> list[tuple[object, ...]]:
+    """Rejects with the bytes that came; where a column is masked, with what of them may be kept."""
+    found = [(code, name, rows.raw(row)) for row, (code, name) in sorted(flaws.codes.items())]
+    found += [(fault.code, None, fault.raw) for fault in faults]  # type: ignore[misc]  # a fault names no column
+    if found and hidden_sources(config):
+        found = [(code, name, scrubbed(raw, config)) for code, name, raw in found]
+    return [_reject(code, name, raw) for code, name, raw in found]
 
 
 def _reject(code: str, name: str | None, raw: bytes) -> tuple[object, ...]:

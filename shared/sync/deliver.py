@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from shared.errors import AppError, TransientError
+from shared.errors import AppError, TargetUnavailableError, TransientError
 from shared.failpoints import hit
 from shared.sync.claims import ClaimAnswer, Ignore, Wait
 from shared.sync.detect import Sources
 from shared.sync.run import SliceRunner, Told
+
+LAST_DELIVERY = 4  # host.json's maxDequeueCount is five
+PAUSE_S = 60
 
 
 class Claims(Protocol):
@@ -35,7 +38,22 @@ class Deliveries:
     tell: Told
 
     def deliver(self, run_uid: UUID, slice_: int, message_id: str, dequeue_count: int) -> None:
-        """Work on the slice if it is ours to claim. Whatever this loses, the next tick finds again."""
+        """Work on the slice if it is ours to claim. Whatever this loses, the next tick finds again.
+
+        While PostgreSQL does not serve, the first deliveries fail, since a blip ends soon and the message comes back
+        with its claim; the last before the queue would call it poison sends another later and pauses the slice.
+        """
+        try:
+            self._deliver(run_uid, slice_, message_id, dequeue_count)
+        except TargetUnavailableError as error:
+            if dequeue_count < LAST_DELIVERY:
+                raise
+            self.send_later(run_uid, slice_, PAUSE_S)
+            self.tell(
+                "paused", level=40, run=str(run_uid), slice=slice_, code=error.code, reason=error.message
+            )
+
+    def _deliver(self, run_uid: UUID, slice_: int, message_id: str, dequeue_count: int) -> None:
         self.claims.admit(run_uid)
         answer = self.claims.claim(run_uid, slice_, message_id, dequeue_count)
         if isinstance(answer, Wait):

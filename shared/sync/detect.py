@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from threading import Lock
 from typing import Any, Literal, Protocol
@@ -41,6 +41,8 @@ class DueEntity:
     last_probe: Mapping[str, Any] | None
     sweep_due: bool
     has_parents: bool = False
+    backfill_due: bool = False
+    deletes_seen: str | None = None  # the source's mark of deletions before the last pass over all its keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,15 @@ def is_changed(entity: DueEntity, probe: Probe | None, lower: str | None) -> boo
     pair = (entity.last_probe.get("max_rowversion"), entity.last_probe.get("count"))
     if same_question:
         return pair != (probe.max_rowversion, probe.count)
-    return not delta
+    # An overlap says that rows commit late, below the newest: the last run asked from elsewhere and cannot tell.
+    return not delta or entity.overlap > 0
+
+
+def _tells_of_deletes(entity: DueEntity, probe: Probe | None) -> bool:
+    """Whether rows were deleted since the last pass; what is gone from the target, the next pass alone decides."""
+    told = probe.deletes if probe is not None else None
+    swept = entity.strategy == "rowversion" and entity.deletes_seen is not None
+    return swept and told is not None and told != entity.deletes_seen
 
 
 def in_turn(due: Sequence[DueEntity]) -> list[DueEntity]:
@@ -101,7 +111,8 @@ class Detector:
         self._sources, self._clock = sources, clock
         self._concurrency, self._deadline = concurrency, clock.monotonic() + budget_s
         self._failures: dict[UUID, int] = defaultdict(int)
-        self._lock = Lock()
+        self._opened: dict[UUID, Source] = {}
+        self._lock, self._opening = Lock(), Lock()
 
     def look(self, due: Sequence[DueEntity], report: Callable[[Detected], None]) -> None:
         """Probe every due entity and report each result as it comes, from this thread."""
@@ -115,7 +126,7 @@ class Detector:
             return Detected(entity, "left")
         try:
             lower = question(entity)
-            probe = self._sources.source(entity.connector_uid).probe(entity.slug, lower, entity.parameters)
+            probe = self._source(entity.connector_uid).probe(entity.slug, lower, entity.parameters)
         except AppError as error:
             if isinstance(error, _CONNECTOR_TROUBLE):
                 self._failed(entity.connector_uid)
@@ -127,7 +138,16 @@ class Detector:
             return Detected(entity, "failed", broken)
         with self._lock:
             self._failures[entity.connector_uid] = 0
+        if _tells_of_deletes(entity, probe):
+            entity = replace(entity, sweep_due=True)
         return Detected(entity, "changed" if is_changed(entity, probe, lower) else "unchanged")
+
+    def _source(self, connector_uid: UUID) -> Source:
+        """The connector, looked up once a tick however many tables it has; one that cannot be opened is tried anew."""
+        with self._opening:
+            if connector_uid not in self._opened:
+                self._opened[connector_uid] = self._sources.source(connector_uid)
+            return self._opened[connector_uid]
 
     def _left(self, connector_uid: UUID) -> bool:
         with self._lock:

@@ -17,61 +17,30 @@ import xxhash
 
 from shared.errors import SourceProtocolError
 from shared.sync.decode import DecodedPage, Envelope
+from shared.sync.description import ApiDescription
 from shared.sync.model import RunConfig, VersionSpec
 from shared.sync.rowversion import encode_one
 
 MAX_PAGES = 1_000_000
 MAX_WALKS = 3
+COPIES = 16  # pages of one equal row that may follow one another; a source that stands still looks the same
 RECENT = 64  # marks of pages kept to see a repetition; longer cycles meet the anchor
 Mode = Literal["unknown", "cursor", "page", "blind"]
 
 
 @dataclass(frozen=True, slots=True)
-class ApiColumn:
-    """A column as the connector describes it; `format` holds its column rules as sent."""
-
-    name: str
-    data_type: str
-    output_alias: str | None = None
-    is_nullable: bool = True
-    is_business_key: bool = False
-    format: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class ApiParent:
-    """`columns` of this table refer to `parent_columns` of the table `slug`."""
-
-    columns: tuple[str, ...]
-    slug: str
-    parent_columns: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ApiDescription:
-    """One table as the connector describes it; None where it says nothing."""
-
-    slug: str
-    name: str
-    description: str
-    business_key_columns: tuple[str, ...]
-    delta_strategy: str
-    columns: tuple[ApiColumn, ...]
-    rowversion: VersionSpec | None = None
-    parents: tuple[ApiParent, ...] = ()
-    pagination: Literal["keyset", "page"] | None = None
-    page_size_max: int | None = None
-    dialect: str = "oracle"
-    ordered_by_rowversion: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Probe:
-    """The source's answer to "what changed?"; `max_rowversion` as the source spells it."""
+    """The source's answer to "what changed?"; `max_rowversion` as the source spells it.
+
+    `deletes`: a mark that differs whenever rows were deleted since; None where the source keeps no such record.
+    `expected`: about how many rows a whole walk would meet, where `count` cannot be told.
+    """
 
     changed: bool
     max_rowversion: str | None = None
     count: int | None = None
+    deletes: str | None = None
+    expected: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +99,8 @@ class Walk:
 
     `bound` is an encoded version fixed before the first page (None: no bound). `attempt` counts the walks of
     this run: proof may need a second one, and what it fetches has been landed before. `ended`: no page is
-    left to ask for. `is_part`: of a table read in parts, up to and with the row `until` names (None: to its end).
+    left to ask for. `copies` counts the pages since the last one that differed. `is_part`: of a table read in parts, up
+    to and with the row `until` names (None: to its end).
     """
 
     slug: str
@@ -160,6 +130,7 @@ class Walk:
     empty_before: bool = False
     recent: tuple[str, ...] = ()
     anchor: str = ""
+    copies: int = 0
     flaw: str | None = None
 
 
@@ -436,17 +407,21 @@ def _after_cursor_page(before: Walk, walk: Walk, facts: PageFacts) -> Walk:
         return replace(walk, ended=True, cursor=None)
     marks = [f"c{xxhash.xxh3_64_hexdigest(cursor.encode('utf-8', 'surrogatepass'))}"]
     marks += [f"p{facts.digest:x}"] if facts.received else []
-    for mark in marks:
-        if _is_known(before, mark):
-            raise _broken(walk, "its cursors run in a circle", "It must send each page and each cursor once.")
-    return _remember(replace(walk, cursor=cursor), marks)
+    is_copy = _is_copy(before, facts, marks[-1])
+    if any(_is_known(before, mark) for mark in (marks[:1] if is_copy else marks)):
+        raise _broken(walk, "its cursors run in a circle", "It must send each page and each cursor once.")
+    return _remember(replace(walk, cursor=cursor, copies=before.copies + 1 if is_copy else 0), marks)
 
 
 def _after_numbered_page(walk: Walk, facts: PageFacts) -> Walk:
     envelope, mark = facts.envelope, f"p{facts.digest:x}"
     if facts.received and _is_known(walk, mark):
-        return replace(walk, ended=True, flaw="repeated_page")
-    walk = _remember(walk, [mark]) if facts.received else walk
+        if walk.mode == "blind" or envelope.page is None or not _is_copy(walk, facts, mark):
+            return replace(walk, ended=True, flaw="repeated_page")
+        walk = _after_copy(walk)
+    elif facts.received:
+        flaw = None if walk.flaw == "repeated_page" else walk.flaw
+        walk = _remember(replace(walk, copies=0, flaw=flaw), [mark])
     if walk.mode == "blind":
         return replace(walk, ended=not facts.received)
     if envelope.has_more is False:
@@ -458,6 +433,24 @@ def _after_numbered_page(walk: Walk, facts: PageFacts) -> Walk:
         return replace(walk, empty_before=False)
     # An empty page that promises more is no end; a second one in a row is no walk either.
     return replace(walk, flaw="empty_page", empty_before=True, ended=walk.empty_before)
+
+
+def _is_copy(walk: Walk, facts: PageFacts, mark: str) -> bool:
+    """Whether a page seen before may be its row's equal neighbour: one row, right behind its like.
+
+    Whole pages do not come again by chance; single rows do where a page holds one.
+    """
+    return facts.received == 1 and walk.recent[-1:] == (mark,) and walk.copies < COPIES
+
+
+def _after_copy(walk: Walk) -> Walk:
+    """Its own number and the promise of more speak for the page; but only two equal walks prove that none was lost.
+
+    Where no page has differed yet, the source may know one page only: that stays a flaw until another comes.
+    """
+    alone = len(set(walk.recent)) < 2
+    flaw = "repeated_page" if alone else walk.flaw
+    return replace(walk, copies=walk.copies + 1, needs_twins=True, flaw=flaw)
 
 
 def _is_known(walk: Walk, mark: str) -> bool:

@@ -58,15 +58,13 @@ def _commit(chunk: Chunk, claim: Claim, target: Target, guards: Guards) -> Count
         hit("chunk.begin")
         if claim.config.strategy == "full":
             counters, rejects = _stage(chunk, transaction), chunk.rejects
+            _reject(rejects, transaction)
         else:
             if _may_defer(chunk, claim):
                 transaction.defer_indexes()
-            counters, rejects = apply(chunk, claim, transaction, guards)
-        if rejects.height:
-            transaction.reject(rejects)
-            hit("chunk.rejects")
-        if claim.config.strategy != "full":
-            transaction.resolve(_landed(chunk.rows, rejects))
+            counters, rejects, changes = apply(chunk, claim, transaction, guards)
+            _reject(rejects, transaction)
+            _resolve(chunk, claim, changes, transaction)
         if claim.pass_uid is not None:
             _see(chunk, claim, rejects, transaction, guards)
         if claim.config.strategy != "full":
@@ -95,8 +93,8 @@ def _stage(chunk: Chunk, transaction: ChunkTransaction) -> Counters:
 
 def apply(
     chunk: Chunk, claim: Claim, transaction: ChunkTransaction, guards: Guards
-) -> tuple[Counters, pl.DataFrame]:
-    """Write what the chunk's rows change: what became of them, and all of its rejects."""
+) -> tuple[Counters, pl.DataFrame, Changes]:
+    """Write what the chunk's rows change: what became of them, all of its rejects, and the changes."""
     changes, waiting = _wait(_changes(chunk, claim, transaction, guards), claim, transaction, guards)
     transaction.insert(changes.inserts)
     hit("chunk.copy")
@@ -115,7 +113,7 @@ def apply(
         held=waiting.rows.height - late,
         released=released,
     )
-    return counters, rejects
+    return counters, rejects, changes
 
 
 def _wait(
@@ -151,6 +149,19 @@ def _settle_waiting(
     return late, released
 
 
+def _reject(rejects: pl.DataFrame, transaction: ChunkTransaction) -> None:
+    if rejects.height:
+        transaction.reject(rejects)
+        hit("chunk.rejects")
+
+
+def _resolve(chunk: Chunk, claim: Claim, changes: Changes, transaction: ChunkTransaction) -> None:
+    """Close what landed rows answer."""
+    # Only a pass has an end at which a duplicate that did not come again is closed: a delta closes it at once.
+    standing = changes.standing if claim.pass_began is not None else changes.standing.clear()
+    transaction.resolve(_landed(chunk.rows, changes.rejects), standing)
+
+
 def _changes(chunk: Chunk, claim: Claim, transaction: ChunkTransaction, guards: Guards) -> Changes:
     if claim.first_load or chunk.rows.is_empty():
         return all_new(chunk.rows)
@@ -163,6 +174,7 @@ def _changes(chunk: Chunk, claim: Claim, transaction: ChunkTransaction, guards: 
         # Rows that this very pass wrote can only be told from a rival's when there is no rival; a second walk
         # meets every row that the first one wrote.
         pass_began=None if rivals or chunk.attempt > 1 else claim.pass_began,
+        disputed=transaction.disputed() if known.height and claim.pass_began else frozenset(),
     )
     return classify(chunk.rows, known, claim.config, stance)
 

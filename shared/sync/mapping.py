@@ -7,10 +7,9 @@ dtypes.
 from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
-from blake3 import blake3
 
 from shared.errors import ConfigurationError
-from shared.sync import coerce, dates, numbers, text
+from shared.sync import coerce, dates, masking, numbers, text
 from shared.sync.findings import Findings
 from shared.sync.instants import Reading
 from shared.sync.model import (
@@ -27,22 +26,30 @@ from shared.sync.model import (
 from shared.sync.types import widens
 
 REDACTED = "REDACTED"
-_MASK_CONTEXT = "tributary 2026 mask of column values"
 _MASK_DIGITS = 64
 Values = tuple[pl.Series, ColumnType]
 
 
-def apply(batch: Batch, config: RunConfig, mask_key: bytes | None = None) -> Batch:
-    """The canonical frame; rejects `null_key`. Raises ConfigurationError for a mapping that cannot work."""
+def apply(
+    batch: Batch,
+    config: RunConfig,
+    mask_key: bytes | None = None,
+    amend: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
+) -> Batch:
+    """The canonical frame; rejects `null_key`. Raises ConfigurationError for a mapping that cannot work.
+
+    `amend` changes the mapped rows before their keys are looked at.
+    """
     found = Findings("mapping")
     sources = {c.name: (batch.rows[f"c{i}"], c.type) for i, c in enumerate(config.source_columns)}
     columns = [batch.rows[ROW], batch.rows[VERSION], batch.rows[RAW_KEY]]
     for position, target in enumerate(config.target_columns):
         values = _target(target, _expressed(target, sources, batch.rows.height), config, mask_key, found)
-        if target.is_key:
-            found.reject(_named(target), "null_key", values.is_null())
         columns.append(values.alias(f"t{position}"))
-    return found.close(batch, pl.DataFrame(columns))
+    rows = pl.DataFrame(columns) if amend is None else amend(pl.DataFrame(columns))
+    for position in config.key_positions:
+        found.reject(_named(config.target_columns[position]), "null_key", rows[f"t{position}"].is_null())
+    return found.close(batch, rows)
 
 
 def readable(values: pl.Series, kind: Kind) -> pl.Series:
@@ -72,7 +79,7 @@ def _target(
 ) -> pl.Series:
     values, declared = expressed
     if target.mask != "none":
-        return _masked(readable(values, declared.kind), target, mask_key)
+        return _masked(readable(values, declared.kind), target, config.tenant, mask_key)
     if declared == target.type or (declared.kind is target.type.kind and widens(declared, target.type)):
         return _rescaled(values, target.type)
     return _converted(readable(values, declared.kind), target, config, found)
@@ -152,14 +159,14 @@ def _coalesced(names: Sequence[str], sources: dict[str, Values], target: TargetC
     return result, declared
 
 
-def _masked(texts: pl.Series, target: TargetColumn, mask_key: bytes | None) -> pl.Series:
+def _masked(texts: pl.Series, target: TargetColumn, tenant: str, mask_key: bytes | None) -> pl.Series:
     if target.is_key and target.mask in ("null", "redact"):
         raise ConfigurationError(
             f"target column {target.name}: a business key cannot be masked by {target.mask}",
             hint="use hash, which keeps keys distinct",
         )
     if target.mask == "hash":
-        return _hashed(texts, target, mask_key)
+        return _hashed(texts, target, tenant, mask_key)
     if target.mask == "redact" and target.type.kind is Kind.TEXT:
         word = REDACTED[: target.type.length]
         masked = pl.repeat(word, len(texts), dtype=pl.String, eager=True)
@@ -189,8 +196,8 @@ _DTYPES: dict[Kind, pl.DataType] = {
 }
 
 
-def _hashed(texts: pl.Series, target: TargetColumn, mask_key: bytes | None) -> pl.Series:
-    """Keyed BLAKE3 in hex, one distinct value at a time: equal values mask alike under the same key."""
+def _hashed(texts: pl.Series, target: TargetColumn, tenant: str, mask_key: bytes | None) -> pl.Series:
+    """Keyed hashes in hex: equal values mask alike under the same key."""
     length = target.type.length
     if target.type.kind is not Kind.TEXT or (length is not None and length < _MASK_DIGITS):
         raise ConfigurationError(
@@ -203,8 +210,4 @@ def _hashed(texts: pl.Series, target: TargetColumn, mask_key: bytes | None) -> p
             f"target column {target.name}: mask hash needs a mask key, and none is set",
             hint="put the mask key into the vault, or choose another mask",
         )
-    key = blake3(mask_key, derive_key_context=_MASK_CONTEXT).digest()
-    distinct = texts.drop_nulls().unique().to_list()
-    return numbers.translated(
-        texts, {value: blake3(value.encode(), key=key).hexdigest() for value in distinct}
-    )
+    return masking.hashed(texts, mask_key, tenant)

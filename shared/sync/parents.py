@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shared.sync.catalogue import Catalogued, Parent, is_rename, key_targets
+from shared.sync.catalogue import Catalogued, is_rename, key_targets
+from shared.sync.description import ApiParent
 from shared.sync.identity import TAGS, identify_keys
 from shared.sync.model import KEY_HASH, REFERENCE, ROW, Reference, RunConfig, TargetColumn
 
@@ -48,7 +49,7 @@ def references(
     return tuple(reference for reference in found if reference is not None)
 
 
-def problems(declared: Parent, child: Catalogued, parent: Catalogued | None) -> list[str]:
+def problems(declared: ApiParent, child: Catalogued, parent: Catalogued | None) -> list[str]:
     """Why a declared parent cannot be looked up, field by field; empty where it can."""
     if len(declared.columns) != len(declared.parent_columns):
         return ["columns and parent_columns differ in number"]
@@ -73,7 +74,7 @@ def _member(catalogued: Catalogued, name: str) -> str:
 
 
 def _reference(
-    declared: Parent,
+    declared: ApiParent,
     child: Catalogued,
     config: RunConfig,
     parent: Catalogued | None,

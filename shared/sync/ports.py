@@ -64,7 +64,7 @@ class Claim:
     epoch: int
     kind: Literal["walk", "conclude", "publish", "retry"]
     lane: Literal["delta", "bulk"]
-    purpose: Literal["delta", "sweep", "refresh", "window", "retry"]
+    purpose: Literal["delta", "sweep", "refresh", "window", "backfill", "rehash", "retry"]
     config: RunConfig
     cursor: Mapping[str, Any] | None
     chunk: int
@@ -125,6 +125,7 @@ class Ending:
     """How a run ends, and what it leaves for the next. Versions are in order-preserving form.
 
     `proven`: the probe pair may be trusted. `swept`: every key of the table was met, so a sweep is not due.
+    `filled`: every row was read whole, so that columns added before the run are filled.
     `changed` counts values by "column.rule"; `ignored` names columns the run did not know. `night`: for a background
     load, whether its walk goes on another night, is finished, or must begin again.
     """
@@ -136,6 +137,7 @@ class Ending:
     probe: Mapping[str, Any] | None = None
     proven: bool = False
     swept: bool = False
+    filled: bool = False
     unproven_snapshots: int = 0
     changed: Mapping[str, int] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
@@ -149,7 +151,7 @@ class Ledger(Protocol):
         """Hand the slice to its continuation."""
 
     def back_off(self, claim: Claim, error: AppError, wish_s: float | None) -> bool:
-        """Queue the slice again after a transient failure; false when its attempts are used up."""
+        """Queue the slice again after a transient failure; false when its retries in a row are used up."""
 
     def totals(self, claim: Claim) -> Counters:
         """What the run's slices have counted so far."""
@@ -209,8 +211,14 @@ class ChunkTransaction(Protocol):
     def reject(self, rejects: pl.DataFrame) -> None:
         """Keep the rejects, newest version a key; a newer good row of a key resolves its open reject."""
 
-    def resolve(self, rows: pl.DataFrame) -> None:
-        """Close the open rejects that these landed rows answer."""
+    def disputed(self) -> frozenset[bytes]:
+        """Key hashes with an open reject as duplicate whose landed copy was met since the pass began."""
+
+    def resolve(self, rows: pl.DataFrame, standing: pl.Series) -> None:
+        """Close the open rejects that these landed rows answer.
+
+        A `standing` row (by ROW) is the landed copy met again: a duplicate of its key stays open and is marked as met.
+        """
 
     def absent_parents(self, reference: Reference, sought: pl.DataFrame) -> pl.Series:
         """NUMBERs of the distinct references (parents.NUMBER, `t..`) without a live row in the parent's target."""
@@ -267,6 +275,9 @@ class Target(Protocol):
     def publication(self, claim: Claim) -> AbstractContextManager["Publication"]:
         """The one transaction that moves a staged snapshot into the target; the slice's row is locked first."""
 
+    def rehash(self, claim: Claim) -> AbstractContextManager["Rehashing"]:
+        """One fenced transaction that hashes a batch of stored rows anew."""
+
 
 class Fenced(Protocol):
     """Any transaction of a slice."""
@@ -315,6 +326,22 @@ class Publication(Fenced, Protocol):
 
     def close(self, counters: Counters) -> None:
         """Store the counters and remember that this snapshot is published."""
+
+
+class Rehashing(Fenced, Protocol):
+    """An open transaction over a batch of stored rows, in the order of their business key."""
+
+    def read(self, after: Sequence[str] | None, limit: int) -> tuple[pl.DataFrame, tuple[str, ...] | None]:
+        """Up to `limit` rows behind a key, locked: ROW, t0..tN, rehash.UNREAD; and the last one's key as text."""
+
+    def write(self, rows: pl.DataFrame) -> None:
+        """Store their hashes, leaving everything else as it is; a null row hash leaves the stored one."""
+
+    def finish(self) -> bool:
+        """Behind the last row: let runs begin. False where rows came meanwhile that have no hashes yet."""
+
+    def close(self, cursor: Mapping[str, Any], counters: Counters) -> None:
+        """Store cursor and counters, renew the lease."""
 
 
 @dataclass(frozen=True, slots=True)

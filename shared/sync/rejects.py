@@ -10,6 +10,8 @@ from typing import Any
 
 import polars as pl
 
+from shared.sync.contract import STRANGER
+from shared.sync.masking import hidden_sources, masks_of
 from shared.sync.model import (
     KEY_HASH,
     REFERENCE,
@@ -46,7 +48,11 @@ def keyed(
         return pl.DataFrame(schema=KEYED_SCHEMA)
     refused = versioned.join(rejects.select(ROW), on=ROW, how="semi", maintain_order="left")
     keys = identify(Batch(blank_beside_key(refused, config), no_rejects()), config).rows
-    return _finish(rejects, keys, raw, config)
+    masked = keys
+    if hidden := hidden_sources(config):
+        # On their own, too: what a mask made of them is all that may be kept.
+        masked = identify(Batch(blank_beside_key(refused, config, hidden), no_rejects()), config).rows
+    return _finish(rejects, keys, raw, config, masked)
 
 
 def keyed_from_rows(
@@ -55,19 +61,25 @@ def keyed_from_rows(
     """Rejects of rows that already have an identity."""
     if rejects.is_empty():
         return pl.DataFrame(schema=KEYED_SCHEMA)
-    return _finish(rejects, rows, raw, config)
+    return _finish(rejects, rows, raw, config, rows)
 
 
-def blank_beside_key(raw: pl.DataFrame, config: RunConfig) -> pl.DataFrame:
-    """Raw rows with every column but those of the business key set to null."""
+def blank_beside_key(
+    raw: pl.DataFrame, config: RunConfig, besides: frozenset[str] = frozenset()
+) -> pl.DataFrame:
+    """Raw rows with every column but those of the business key, and those of `besides`, set to null."""
     used = {name for column in config.target_columns if column.is_key for name in column.expression.args}
+    used |= besides
     beside = [f"c{i}" for i, column in enumerate(config.source_columns) if column.name not in used]
+    beside += [STRANGER] if STRANGER in raw.columns else []
     return raw.with_columns(pl.lit(None, pl.String).alias(name) for name in beside)
 
 
-def _finish(rejects: pl.DataFrame, keys: pl.DataFrame, raw: pl.DataFrame, config: RunConfig) -> pl.DataFrame:
+def _finish(
+    rejects: pl.DataFrame, keys: pl.DataFrame, raw: pl.DataFrame, config: RunConfig, masked: pl.DataFrame
+) -> pl.DataFrame:
     wanted = rejects.filter(pl.col("raw").is_null()).select(ROW)
-    texts = raw_texts(raw.join(wanted, on=ROW, how="semi", maintain_order="left"), config)
+    texts = raw_texts(raw.join(wanted, on=ROW, how="semi", maintain_order="left"), config, masked)
     return (
         rejects.join(
             keys.select(ROW, KEY_HASH, REFERENCE, VERSION), on=ROW, how="left", maintain_order="left"
@@ -78,14 +90,24 @@ def _finish(rejects: pl.DataFrame, keys: pl.DataFrame, raw: pl.DataFrame, config
     )
 
 
-def raw_texts(raw: pl.DataFrame, config: RunConfig) -> pl.DataFrame:
-    """ROW and `_text`, each row as ASCII JSON under the source's column names. For rejects only: row by row."""
-    names = {f"c{i}": column.name for i, column in enumerate(config.source_columns)}
+def raw_texts(raw: pl.DataFrame, config: RunConfig, masked: pl.DataFrame) -> pl.DataFrame:
+    """ROW and `_text`, each row as ASCII JSON under the source's column names. For rejects only: row by row.
+
+    Masked columns are left out of `data`; a member `masked` holds what `masked` (mapped rows) made of them, by target
+    name, or null where one of them is at fault itself: such a row comes back only by fetching it again.
+    """
+    hidden = hidden_sources(config)
+    names = {
+        f"c{i}": column.name for i, column in enumerate(config.source_columns) if column.name not in hidden
+    }
+    masks = dict(masks_of(masked, config).iter_rows()) if hidden else {}
     texts = []
-    for row in raw.select(c for c in raw.columns if c in names or c == VERSION).to_dicts():
-        version = row.pop(VERSION, None)
+    for row in raw.select(ROW, *(c for c in raw.columns if c in names or c == VERSION)).to_dicts():
+        number, version = row.pop(ROW), row.pop(VERSION, None)
         data = {names[column]: _plain(value) for column, value in row.items()}
-        texts.append(json.dumps({"row_version": version, "data": data}, default=str, separators=(",", ":")))
+        kept = {"masked": masks.get(number)} if hidden else {}
+        body = {"row_version": version, "data": data, **kept}
+        texts.append(json.dumps(body, default=str, separators=(",", ":")))
     return pl.DataFrame({ROW: raw[ROW], "_text": pl.Series(texts, dtype=pl.String)})
 
 

@@ -69,9 +69,10 @@ class Retry:
         uids = batch.uids[UID].to_list()
         with self.target.chunk(claim) as transaction:
             transaction.take_rejects(uids)
-            counters, rejects = apply(batch.chunk, claim, transaction, self.guards)
+            counters, rejects, changes = apply(batch.chunk, claim, transaction, self.guards)
             transaction.settle_rejects(uids, rejects.join(batch.uids, on=ROW, how="inner"))
-            transaction.resolve(batch.chunk.rows.join(rejects.select(ROW), on=ROW, how="anti"))
+            landed = batch.chunk.rows.join(rejects.select(ROW), on=ROW, how="anti")
+            transaction.resolve(landed, changes.standing.clear())
             self.guards.conservation(counters, where=f"{claim.config.slug}, rejects tried again")
             self.guards.fence(transaction)
             transaction.close(batch.chunk, counters)

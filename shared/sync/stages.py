@@ -1,11 +1,11 @@
 """Stages 2 to 8 in order, from decoded pages to a settled chunk; pure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
-from shared.sync import coerce, dates, identity, mapping, numbers, rejects, text
+from shared.sync import coerce, contract, dates, identity, mapping, masking, numbers, rejects, text
 from shared.sync.decode import DecodedPage, concat_pages, join_pages
 from shared.sync.delta import Settled, settle
 from shared.sync.model import (
@@ -44,10 +44,17 @@ class Prepared:
 class Stages:
     """The value stages of one run. `mask_key` keys the hash mask; None where no column asks for it."""
 
-    def __init__(self, config: RunConfig, mask_key: bytes | None = None) -> None:
-        self._config, self._mask_key = config, mask_key
+    def __init__(
+        self,
+        config: RunConfig,
+        mask_key: bytes | None = None,
+        masks: Mapping[int, Mapping[str, str | None]] | None = None,
+    ) -> None:
+        """`masks`, by ROW and target name, are what rejects kept of their masked columns: they stay as they are."""
+        self._config, self._mask_key, self._masks = config, mask_key, masks
         self._order: tuple[Callable[[Batch, RunConfig], Batch], ...] = (
-            coerce.apply,
+            contract.apply,
+            self._coerce,
             text.apply,
             numbers.apply,
             dates.apply,
@@ -95,8 +102,16 @@ class Stages:
             batch = stage(batch, config)
         return batch
 
+    def _coerce(self, batch: Batch, config: RunConfig) -> Batch:
+        coerced = coerce.apply(batch, config)
+        return replace(coerced, rows=masking.blinded(coerced.rows, config, self._mask_key))
+
     def _map(self, batch: Batch, config: RunConfig) -> Batch:
-        return mapping.apply(batch, config, self._mask_key)
+        if self._masks is None:
+            return mapping.apply(batch, config, self._mask_key)
+        return mapping.apply(
+            batch, config, self._mask_key, lambda rows: masking.overlaid(rows, self._masks or {}, config)
+        )
 
     def _typed(self, batch: Batch, versioned: pl.DataFrame) -> Batch:
         """The batch under its order-preserving versions, without the rows whose version is no version."""

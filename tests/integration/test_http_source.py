@@ -300,8 +300,8 @@ def test_metadata_and_link_local_addresses_are_never_called(address: str) -> Non
         source.fetch_page(ONE)
 
 
-def test_loopback_needs_the_allow_list() -> None:
-    with stub(GOOD) as server, pytest.raises(SourceRefusedError, match="never calls"):
+def test_empty_allow_list_allows_no_host() -> None:
+    with stub(GOOD) as server, pytest.raises(ConfigurationError, match="not in CONNECTOR_HOSTS"):
         open_source(replace(_access(server.base_url), allowed_hosts=()), QUICK).fetch_page(ONE)
     assert server.asked == []
 

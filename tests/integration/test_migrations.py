@@ -91,3 +91,32 @@ def test_audit_trail_is_insert_only(opened: Callable[..., Database], database: s
         for statement in ("UPDATE bridge.audit_trail SET actor = 'x'", "DELETE FROM bridge.audit_trail"):
             with pytest.raises(psycopg.errors.RaiseException):
                 connection.execute(statement)
+
+
+def test_tenants_of_a_filled_database_get_the_schemas_and_secrets_they_use(
+    opened: Callable[..., Database], database: str
+) -> None:
+    migrate(opened())
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("SET search_path = bridge")
+        connection.execute("DROP TABLE tenant_schemas, tenant_secrets, tenant_regions, mask_keys")
+        connection.execute(
+            "DELETE FROM schema_migrations WHERE number = 60; INSERT INTO tenants VALUES ('north')"
+        )
+        for tenant, schema, secret in (
+            ("north", "public", "Shared"),
+            ("north", "n", "own"),
+            ("default", "d", "shared"),
+        ):
+            connection.execute(
+                "WITH c AS (INSERT INTO connectors (uid, tenant, name, kind, base_url, auth_type, secret_name)"
+                " VALUES (gen_random_uuid(), %s, %s, 'http', 'https://x', 'token', %s) RETURNING uid)"
+                " INSERT INTO entities (uid, connector_uid, slug, api_name, delta_strategy, business_keys, target_schema,"
+                " target_table) SELECT gen_random_uuid(), uid, 's', 's', 'hash', '{id}', %s, 't' FROM c",
+                (tenant, schema, secret, schema),
+            )
+        migrate(opened())
+        schemas = connection.execute("SELECT schema_name, tenant FROM tenant_schemas ORDER BY 1").fetchall()
+        secrets = connection.execute("SELECT name, tenant FROM tenant_secrets ORDER BY 1").fetchall()
+    assert schemas == [("d", "default"), ("n", "north"), ("public", "default")]
+    assert secrets == [("own", "north"), ("shared", "north")]

@@ -4,22 +4,7 @@ import pytest
 
 from shared.errors import ConfigurationError
 from shared.secrets import CachedVault, EnvironmentSecrets
-
-
-class FakeVault:
-    """A vault in memory that counts reads."""
-
-    def __init__(self, **values: str) -> None:
-        self.values, self.reads = {k.replace("_", "-"): v for k, v in values.items()}, 0
-
-    def read(self, name: str) -> str:
-        self.reads += 1
-        if name not in self.values:
-            raise ConfigurationError(f"secret {name!r}: not there")
-        return self.values[name]
-
-    def write(self, name: str, value: str) -> None:
-        self.values[name] = value
+from tests.fakes_vault import FakeVault
 
 
 def test_environment_finds_the_name_as_a_variable() -> None:

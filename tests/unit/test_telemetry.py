@@ -35,6 +35,24 @@ def test_record_is_one_line_whatever_it_holds(formatter: logging.Formatter) -> N
     assert "\n" not in line and "\r" not in line and "canary" not in line
 
 
+@pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
+@pytest.mark.parametrize(
+    "forged", ["\x1b[2K", "\x9b2K", "\x85", "\u2028", "\u2029", "\x00", "\u202e", "\r\n"]
+)
+def test_no_character_commands_a_terminal_or_breaks_a_line(formatter: logging.Formatter, forged: str) -> None:
+    line = formatter.format(
+        record(f"a{forged}b", note=[f"c{forged}d", {"k": f"password=canary{forged}"}], odd=Odd())
+    )
+    assert line.isprintable() and "canary" not in line
+
+
+class Odd:
+    """Something whose text is a credential."""
+
+    def __str__(self) -> str:
+        return "token=canary\x1b[31m"
+
+
 def test_fields_stand_beside_the_text() -> None:
     body = json.loads(JsonFormatter().format(record("tick", rows=3, run="r")))
     assert (body["message"], body["rows"], body["run"], body["level"]) == ("tick", 3, "r", "INFO")
@@ -45,4 +63,6 @@ def test_foreign_exceptions_leave_only_their_type() -> None:
         raise ValueError("row canary")
     except ValueError:
         line = JsonFormatter().format(record("failed", exc_info=sys.exc_info()))
-    assert json.loads(line)["error"] == "ValueError" and "canary" not in line
+    body = json.loads(line)
+    assert body["error"] == "ValueError" and "canary" not in line
+    assert body["where"][0].rpartition(":")[0].endswith("test_telemetry.py")

@@ -45,12 +45,18 @@ class Agenda:
             DueEntity(**(row | {"version": version})) for row, version in zip(rows, versions, strict=True)
         ]
 
-    def probed(self, entity_uids: Sequence[UUID], trouble: AppError | None = None) -> None:
-        """They were looked at: due again after their interval; `trouble` is what kept their runs from starting."""
+    def probed(
+        self, entity_uids: Sequence[UUID], trouble: AppError | None = None, *, unchanged: bool = False
+    ) -> None:
+        """They were looked at: due again after their interval; `trouble` is what kept their runs from starting.
+
+        `unchanged`: the source holds what the last proven run read, so the tables are as fresh as after that run.
+        """
         if entity_uids:
             values = {
                 "entities": list(entity_uids),
                 "interval_s": self._default_interval_s,
+                "unchanged": unchanged,
                 "trouble": None if trouble is None else Jsonb(error_body(trouble)),
             }
             with self._database.connection() as connection:
@@ -66,6 +72,23 @@ class Agenda:
             with self._database.connection() as connection:
                 self._slices.admit_connector(connection, row["uid"])
         return len(again)
+
+    def rehash_due(self) -> list[UUID]:
+        """Entities whose rows wait for their hashes, with no run at it."""
+        with self._database.connection() as connection:
+            return [row["entity_uid"] for row in connection.execute(query("rehash_due", self._schema))]
+
+    def describe_due(self) -> dict[UUID, list[str]]:
+        """Tables to be described anew, by connector."""
+        with self._database.connection() as connection:
+            rows = connection.execute(query("describe_due", self._schema))
+            return {row["connector_uid"]: row["slugs"] for row in rows}
+
+    def described(self, connector_uid: UUID, slugs: Sequence[str]) -> None:
+        """They were."""
+        with self._database.connection() as connection:
+            values = {"connector": connector_uid, "slugs": list(slugs)}
+            connection.execute(query("describe_done", self._schema), values)
 
     def sweep_work_tables(self) -> int:
         """Drop staging tables and seen-key partitions of runs that ended without dropping them."""

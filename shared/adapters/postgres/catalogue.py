@@ -4,6 +4,7 @@ One transaction holds an entity's row, its mappings, the DDL of its target and w
 flight: either all of it happened or nothing. Lists are in uid order, which is the order of creation.
 """
 
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,22 +18,20 @@ import msgspec
 from psycopg import errors as pg
 from psycopg.types.json import Jsonb
 
+from shared.adapters.postgres import adoption, tenancy
 from shared.adapters.postgres.database import Connection, Database, translate
-from shared.adapters.postgres.tables import prepare_target
+from shared.adapters.postgres.remasking import forget_unmasked
+from shared.adapters.postgres.reshape import is_filled
+from shared.adapters.postgres.tables import prepare_target, read_state, target
 from shared.errors import AppError, ConflictError, NotFoundError, TargetUnavailableError
 from shared.sql import query
-from shared.sync.catalogue import (
-    ApiDescription,
-    Catalogued,
-    Change,
-    Connector,
-    DescribedColumn,
-    Entity,
-    FieldMapping,
-    Parent,
-)
+from shared.sync.catalogue import Catalogued, Change, Connector, Entity, FieldMapping
+from shared.sync.consent import Consent, acts_of, plan_of
+from shared.sync.description import ApiColumn, ApiDescription, ApiParent
 from shared.sync.discovery import discover
 from shared.sync.model import ColumnType, Expression, Rules, VersionSpec
+from shared.sync.types import rewires
+from shared.telemetry import log
 
 # A long reader must not make our ALTER queue everybody else behind it: give up quickly, try again.
 _LOCK_TIMEOUT_MS = 3000
@@ -51,6 +50,7 @@ class EntityView:
     last_sync_at: datetime | None
     last_sync_status: str | None
     watermark: str | None
+    connector_kind: str = "http"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,11 @@ class Catalogue:
         *,
         pause: Callable[[float], None] = time.sleep,
         lock_timeout_ms: int = _LOCK_TIMEOUT_MS,
+        reserved_secrets: Sequence[str] = (),
     ) -> None:
+        """`reserved_secrets`: names that no connector may use, being the service's own."""
         self._database, self._new_uid = database, new_uid
+        self._reserved_secrets = tuple(name.lower() for name in reserved_secrets)
         self._schema = database.schema
         self._retry = _Retry(database, pause, lock_timeout_ms)
 
@@ -87,16 +90,37 @@ class Catalogue:
     def tenants(
         self, tenants: Tenants, *, name: str | None = None, limit: int = 100, after: str | None = None
     ) -> list[Mapping[str, Any]]:
-        """Tenants with `name` and `created_at`, by name."""
+        """Tenants with `name`, `created_at` and `target_schemas`, by name."""
         values = {"tenants": _list(tenants), "name": name, "after": after, "limit": limit}
         with self._database.connection() as connection:
             return list(connection.execute(query("catalogue_tenants", self._schema), values))
 
-    def add_tenant(self, name: str, actor: str) -> None:
-        """Make sure the tenant exists."""
+    def put_tenant(self, name: str, actor: str, target_schemas: Sequence[str] | None = None) -> None:
+        """Make sure the tenant exists, with these target schemas; a new one gets the schema of its own name.
+
+        Raises ConflictError for a schema that is another tenant's, or still in use.
+        """
         with self._database.connection() as connection:
-            if connection.execute(query("catalogue_tenant_insert", self._schema), {"name": name}).rowcount:
-                self._audit(connection, actor, "tenant.create", name)
+            is_new = connection.execute(
+                query("catalogue_tenant_insert", self._schema), {"name": name}
+            ).rowcount
+            if is_new and target_schemas is None:
+                target_schemas = (tenancy.own_schema(name),)
+            if target_schemas is not None:
+                tenancy.set_schemas(connection, self._schema, name, target_schemas)
+                details = {"target_schemas": ", ".join(target_schemas)}
+                self._audit(connection, actor, "tenant.create" if is_new else "tenant.change", name, details)
+
+    def regions(self, tenant: str) -> list[Mapping[str, Any]]:
+        """The tenant's regions: `region` and `workspace_url`, by region."""
+        with self._database.connection() as connection:
+            return tenancy.regions(connection, self._schema, tenant)
+
+    def put_regions(self, tenant: str, regions: Mapping[str, str], actor: str) -> None:
+        """Replace the tenant's regions: workspace URLs by region."""
+        with self._database.connection() as connection:
+            tenancy.set_regions(connection, self._schema, tenant, regions)
+            self._audit(connection, actor, "tenant.regions", tenant, regions)
 
     # Connectors
 
@@ -213,16 +237,33 @@ class Catalogue:
         return {row["slug"]: Catalogued(_entity(row), mappings.get(row["uid"], ())) for row in rows}
 
     def change_entity(
-        self, connector_uid: UUID, slug: str, decide: Decide, *, actor: str, action: str, revive: bool = False
+        self,
+        connector_uid: UUID,
+        slug: str,
+        decide: Decide,
+        *,
+        actor: str,
+        action: str,
+        revive: bool = False,
+        consent: Consent | None = None,
     ) -> Catalogued | None:
         """Store what `decide` makes of the slug's entity, with its target, in one transaction.
 
-        `decide` gets what is stored (None for a slug without entity) and the target names taken in public; it
-        may run again when another transaction stood in the way. None, and nothing done, where a person
-        deleted the entity, unless `revive` asks for a new one.
+        `decide` gets what is stored (None for a slug without entity) and the target names taken in the tenant's
+        default schema; it may run again when another transaction stood in the way. None, and nothing done, where a
+        person deleted the entity, unless `revive` asks for a new one. With `consent` (a person's request), what
+        touches stored rows raises PlanNeededError until its plan is acknowledged, and a table that is there is
+        adopted.
         """
-        place = _Place(connector_uid, slug, actor, action, revive)
+        place = _Place(connector_uid, slug, actor, action, revive, consent)
         return self._retry(lambda connection: self._change(connection, place, decide))
+
+    def stored_bytes(self, connector_uid: UUID, slug: str) -> int:
+        """The size of what the slug's target holds by now; 0 where it holds nothing, or nothing is there."""
+        values = {"connector_uid": connector_uid, "slug": slug}
+        with self._database.connection() as connection:
+            row = connection.execute(query("catalogue_stored_bytes", self._schema), values).fetchone()
+        return int(row["bytes"] or 0) if row else 0
 
     def delete_entity(self, uid: UUID, actor: str) -> None:
         """Forget an entity and end its runs; the target table and its rows stay."""
@@ -241,7 +282,11 @@ class Catalogue:
                 return None
             row = None
         before = None if row is None else self._catalogued(connection, row)
-        change = decide(before, self._taken(connection))
+        change = decide(before, self._taken(connection, place.connector_uid))
+        if before is None and place.consent is not None:
+            adopted = self._adopt(connection, change, place)
+            if adopted is not None:
+                return adopted
         self._store(connection, before, change, place)
         return change.after
 
@@ -252,17 +297,78 @@ class Catalogue:
         if before is not None and before == after:
             prepare_target(connection, self._schema, after)  # heals a target that somebody dropped
             return
+        if before is None:
+            schema = after.entity.target_schema
+            tenancy.require_schema(connection, self._schema, place.connector_uid, schema)
+        else:
+            self._require_consent(connection, before, change, place)
         name = "catalogue_entity_insert" if before is None else "catalogue_entity_update"
         connection.execute(query(name, self._schema), _entity_values(after.entity))
         self._store_mappings(connection, after)
         connection.execute(query("catalogue_state_insert", self._schema), {"uid": after.entity.uid})
-        if change.reset and before is not None:
-            changed = before.entity.version != after.entity.version
-            self._reset(connection, after.entity, "keys or rules changed", versions_changed=changed)
-        elif change.added and before is not None:
-            connection.execute(query("catalogue_reread", self._schema), {"entity": after.entity.uid})
-        prepare_target(connection, self._schema, after)
+        # The target before the entity's state: chunks take them in this order, too.
+        rekeyed = prepare_target(connection, self._schema, after, change.narrowed)
+        if before is not None:
+            self._follow(connection, before, change, rekeyed=rekeyed)
+            forget_unmasked(connection, self._schema, before, after)
+        elif is_filled(connection, target(after)):
+            # Rows that a deleted entity left: nobody knows by which rules, or how far, they were hashed.
+            self._want_rehash(connection, after.entity.uid, "adopt")
         self._audit(connection, place.actor, place.action, str(after.entity.uid), {"slug": place.slug})
+
+    def _follow(self, connection: Connection, before: Catalogued, change: Change, *, rekeyed: bool) -> None:
+        """What a changed entity means for its runs and for the rows that are stored."""
+        entity = change.after.entity
+        if change.reset:
+            changed = before.entity.version != entity.version
+            self._reset(connection, entity, "keys or rules changed", versions_changed=changed)
+        elif self._rewired(before, change):
+            self._end_runs(connection, entity, "a column got a wider type")
+        if rekeyed:
+            connection.execute(query("missing_forget", self._schema), {"entity": entity.uid})
+            self._want_rehash(connection, entity.uid, "rekey")
+        lacking = [mapping.target for mapping in (*change.added, *change.returned)]
+        if lacking:
+            values = {"entity": entity.uid, "columns": Jsonb(lacking)}
+            connection.execute(query("catalogue_reread", self._schema), values)
+
+    def _rewired(self, before: Catalogued, change: Change) -> bool:
+        """Whether rows encoded for the old types could not be read into the new ones."""
+        old = {mapping.target: mapping.type for mapping in before.mappings}
+        return any(rewires(old[mapping.target], mapping.type) for mapping in change.widened)
+
+    def _require_consent(
+        self, connection: Connection, before: Catalogued, change: Change, place: "_Place"
+    ) -> None:
+        acts = acts_of(before, change) if place.consent is not None else ()
+        if not acts or place.consent is None:
+            return
+        state = read_state(connection, self._schema, before)
+        if state is not None and state.is_table and is_filled(connection, target(before)):
+            plan = plan_of(before, change.after, acts)
+            place.consent.require(f"entity {place.slug}", plan)
+            details = {"plan_hash": plan.plan_hash, "acts": adoption.acts_summary(acts)}
+            self._audit(connection, place.actor, "entity.consent", str(before.entity.uid), details)
+
+    def _adopt(self, connection: Connection, change: Change, place: "_Place") -> Catalogued | None:
+        """A new entity over a table that stands already; None where none does."""
+        found = adoption.survey(connection, self._schema, change.after)
+        if found is None or place.consent is None:
+            return None
+        plan = plan_of(None, found.catalogued, found.acts)
+        place.consent.require(f"entity {place.slug}", plan)
+        after = found.catalogued
+        connection.execute(query("catalogue_entity_insert", self._schema), _entity_values(after.entity))
+        self._store_mappings(connection, after)
+        connection.execute(query("catalogue_state_insert", self._schema), {"uid": after.entity.uid})
+        adoption.take_over(connection, found)
+        self._want_rehash(connection, after.entity.uid, "adopt")
+        details = {"plan_hash": plan.plan_hash, "acts": adoption.acts_summary(plan.acts)}
+        self._audit(connection, place.actor, "entity.adopt", str(after.entity.uid), details)
+        return after
+
+    def _want_rehash(self, connection: Connection, entity_uid: UUID, why: str) -> None:
+        connection.execute(query("rehash_wanted", self._schema), {"entity": entity_uid, "why": why})
 
     def _store_mappings(self, connection: Connection, catalogued: Catalogued) -> None:
         uid = catalogued.entity.uid
@@ -278,12 +384,23 @@ class Catalogue:
         connection.execute(query("connector_lock", self._schema), lock)
         values = {"entity": entity.uid, "versions_changed": versions_changed}
         connection.execute(query("catalogue_reset", self._schema), values)
+        self._cancel_runs(connection, entity, reason)
+
+    def _end_runs(self, connection: Connection, entity: Entity, reason: str) -> None:
+        """End the entity's unfinished runs, which hold a configuration that no longer fits; no new generation."""
+        lock = {"connector": entity.connector_uid, "default_limit": 1}
+        connection.execute(query("connector_lock", self._schema), lock)
+        self._cancel_runs(connection, entity, reason)
+
+    def _cancel_runs(self, connection: Connection, entity: Entity, reason: str) -> None:
+        values = {"entity": entity.uid}
         runs = [row["uid"] for row in connection.execute(query("runs_unfinished", self._schema), values)]
         error = {"code": "reconfigured", "message": reason, "hint": "the next tick starts a new run"}
         connection.execute(query("runs_cancel", self._schema), {"runs": runs, "error": Jsonb(error)})
 
-    def _taken(self, connection: Connection) -> list[str]:
-        rows = connection.execute(query("catalogue_taken_tables", self._schema), {"target_schema": "public"})
+    def _taken(self, connection: Connection, connector_uid: UUID) -> list[str]:
+        values = {"connector_uid": connector_uid}
+        rows = connection.execute(query("catalogue_taken_tables", self._schema), values)
         return [row["name"] for row in rows]
 
     def _catalogued(self, connection: Connection, row: Mapping[str, Any]) -> Catalogued:
@@ -298,6 +415,9 @@ class Catalogue:
     def _write_connector(self, name: str, connector: Connector, actor: str, action: str) -> Connector:
         try:
             with self._database.bare_connection() as connection:
+                if secret := connector.secret_name:
+                    own = self._reserved_secrets
+                    tenancy.claim_secret(connection, self._schema, connector.tenant, secret, own)
                 row = connection.execute(query(name, self._schema), _connector_values(connector)).fetchone()
                 self._audit(connection, actor, action, str(connector.uid), {"name": connector.name})
         except pg.UniqueViolation:
@@ -336,12 +456,16 @@ class DiscoveryService:
         return [self._discover_one(connector, one, actor) for one in described]
 
     def _discover_one(self, connector: Connector, described: ApiDescription, actor: str) -> Discovered:
-        created = False
+        created, known = False, frozenset[str]()
+        stored = self._catalogue.stored_bytes(connector.uid, described.slug)
 
         def decide(existing: Catalogued | None, taken: Sequence[str]) -> Change:
-            nonlocal created
+            nonlocal created, known
             created = existing is None
-            return discover(described, connector, existing, uid=self._new_uid(), taken_tables=taken)
+            known = frozenset(existing.entity.warnings) if existing else frozenset()
+            return discover(
+                described, connector, existing, uid=self._new_uid(), taken_tables=taken, stored_bytes=stored
+            )
 
         try:
             after = self._catalogue.change_entity(
@@ -354,6 +478,9 @@ class DiscoveryService:
         if after is None:
             note = "a person deleted this entity; POST /api/v1/entities with its slug brings it back"
             return Discovered(described.slug, "skipped", warnings=(note,))
+        for warning in after.entity.warnings:
+            if warning not in known:
+                log("drift", level=logging.WARNING, entity=described.slug, warning=warning)
         status = "created" if created else "refreshed"
         return Discovered(described.slug, status, after.entity.uid, after.entity.warnings)
 
@@ -367,6 +494,7 @@ class _Place:
     actor: str
     action: str
     revive: bool
+    consent: Consent | None = None
 
 
 class _Retry:
@@ -427,7 +555,8 @@ _ENTITY_FIELDS = tuple(f.name for f in fields(Entity))
 
 
 def _connector(row: Mapping[str, Any]) -> Connector:
-    return Connector(**{name: row[name] for name in _CONNECTOR_FIELDS})
+    plain = {name: row[name] for name in _CONNECTOR_FIELDS}
+    return Connector(**plain | {"target_schemas": tuple(row["target_schemas"])})
 
 
 def _connector_values(connector: Connector) -> dict[str, object]:
@@ -442,8 +571,8 @@ def _entity(row: Mapping[str, Any]) -> Entity:
         | {
             "business_keys": tuple(row["business_keys"]),
             "version": None if version is None else msgspec.convert(version, VersionSpec),
-            "columns": msgspec.convert(row["columns"], tuple[DescribedColumn, ...]),
-            "parents": msgspec.convert(row["parents"], tuple[Parent, ...]),
+            "columns": msgspec.convert(row["columns"], tuple[ApiColumn, ...]),
+            "parents": msgspec.convert(row["parents"], tuple[ApiParent, ...]),
             "delete_guard_percent": float(row["delete_guard_percent"]),
             "reject_threshold_percent": _number(row["reject_threshold_percent"]),
             "person_set": tuple(row["person_set"]),
@@ -497,4 +626,6 @@ def _view(row: Mapping[str, Any], mappings: tuple[FieldMapping, ...]) -> EntityV
         warning = f"the last tick could not start a run: {trouble['message']} {trouble['hint']}"
         entity = replace(entity, warnings=(*entity.warnings, warning))
     catalogued = Catalogued(entity, mappings)
-    return EntityView(catalogued, row["last_sync_at"], row["last_sync_status"], row["watermark"])
+    return EntityView(
+        catalogued, row["last_sync_at"], row["last_sync_status"], row["watermark"], row["connector_kind"]
+    )

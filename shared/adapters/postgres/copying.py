@@ -1,13 +1,8 @@
-"""Frames into tables: which fields a batch sends, and the COPY that takes them."""
-
-from collections.abc import Sequence
+"""Which fields a batch of canonical rows sends to a table shaped like the target."""
 
 import polars as pl
-from psycopg import sql
 
-from shared.adapters.postgres import copy_format
 from shared.adapters.postgres.copy_format import Bytes, Field
-from shared.adapters.postgres.database import Connection
 from shared.adapters.postgres.statements import (
     BRIDGE_TYPES,
     DATA,
@@ -16,19 +11,10 @@ from shared.adapters.postgres.statements import (
     ROWVERSION,
     UID,
     Statements,
-    copy_into,
 )
 from shared.sync.model import KEY_HASH, REFERENCE, ROW_HASH, VERSION
 
 BRIDGE_FRAME = {KEY: KEY_HASH, DATA: ROW_HASH, ROWVERSION: VERSION, REFERENCE_TEXT: REFERENCE}
-
-
-def send(connection: Connection, table: sql.Composable, fields: Sequence[Field]) -> None:
-    """COPY the fields into a table."""
-    encoded = copy_format.encode(fields)
-    with connection.cursor() as cursor, cursor.copy(copy_into(table, encoded.columns)) as copy:
-        for piece in encoded.pieces:
-            copy.write(piece)
 
 
 def target_fields(statements: Statements, rows: pl.DataFrame, uids: Bytes | None) -> list[Field]:

@@ -35,6 +35,27 @@ _UNAVAILABLE = (
 )
 
 Connection = psycopg.Connection[DictRow]
+# What a server answers to a connection it won't have, by what to do about it; servers in other languages say less.
+REFUSALS = {
+    "connections": ("too many connections", "too many clients", "remaining connection slots", "too_many"),
+    "replica": ("server is in hot standby mode", "session is read-only", "server is not in hot standby"),
+    "credentials": ("authentication failed", "no password supplied", "no pg_hba.conf entry"),
+    "starting": ("the database system is starting up", "is shutting down", "in recovery mode"),
+}
+_ADVICE = {
+    "connections": (
+        "has no connection free",
+        "raise the limit, or lower POSTGRES_POOL_MAX or the number of instances",
+    ),
+    "replica": ("is a replica, whose state may be old", "let POSTGRES_HOST name the primary"),
+    "credentials": ("refuses the credentials", "check POSTGRES_USER and POSTGRES_PASSWORD"),
+    "starting": ("is starting or stopping", "wait; if it stays so, look at the server's log"),
+    "read_only": (
+        "takes no writes",
+        "a failover or a disk nearly full does that: let POSTGRES_HOST name the primary, free space",
+    ),
+    "disk_full": ("has no space left", "free space or enlarge the disk"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +95,17 @@ class Database:
             with self._connections().connection() as connection:
                 yield connection
         except (psycopg.Error, PoolTimeout) as error:
-            raise translate(error, self.server.name) from None
+            raise translate(error, self.server.name, self.why_not) from None
+
+    def why_not(self) -> str:
+        """What the server says to a connection made now, a key of REFUSALS; empty where it says nothing known."""
+        try:
+            psycopg.connect(**self._arguments() | {"connect_timeout": 3}).close()  # type: ignore[arg-type]  # the pool's own arguments
+        except psycopg.OperationalError as error:
+            # A refused connection has no SQLSTATE; the text quotes the conninfo, so it is only ever searched.
+            said = str(error)
+            return next((reason for reason, marks in REFUSALS.items() if any(m in said for m in marks)), "")
+        return ""
 
     @contextmanager
     def bare_connection(self) -> Iterator[Connection]:
@@ -114,6 +145,8 @@ class Database:
             "password": server.password(),
             "sslmode": server.sslmode,
             "connect_timeout": _CONNECT_TIMEOUT_S,
+            # State is read from the primary only: a replica is behind, and behind is wrong.
+            "target_session_attrs": "primary",
             "application_name": "tributary",
             "row_factory": dict_row,
             # Server-side prepared statements do not survive a transaction pooler.
@@ -122,8 +155,26 @@ class Database:
         return arguments | ({"sslrootcert": server.sslrootcert} if server.sslrootcert else {})
 
 
-def translate(error: Exception, server: str) -> AppError:
-    """A driver error in our words: transient where a later try may succeed."""
+def _reason(error: Exception, why_not: Callable[[], str]) -> str:
+    match error:
+        case pg.ReadOnlySqlTransaction():
+            return "read_only"
+        case pg.DiskFull():
+            return "disk_full"
+        case pg.TooManyConnections():
+            return "connections"
+        case PoolTimeout():
+            return why_not()
+        case _:
+            return ""
+
+
+def translate(error: Exception, server: str, why_not: Callable[[], str] = str) -> AppError:
+    """A driver error in our words: transient where a later try may succeed. `why_not` asks a server that won't talk."""
+    if (reason := _reason(error, why_not)) in _ADVICE:
+        what, advice = _ADVICE[reason]
+        hint = f"{advice}; tables go on by themselves once it serves again"
+        return TargetUnavailableError(f"{server}: {what}", hint=hint, code=f"target_{reason}")
     if isinstance(error, PoolTimeout) or (
         isinstance(error, psycopg.OperationalError) and error.sqlstate is None
     ):

@@ -13,8 +13,9 @@ import polars as pl
 from psycopg import sql
 
 from shared.adapters.postgres.copy_format import Bytes, Field
-from shared.adapters.postgres.copying import send, target_fields
+from shared.adapters.postgres.copying import target_fields
 from shared.adapters.postgres.database import Connection
+from shared.adapters.postgres.send import send
 from shared.adapters.postgres.statements import (
     DATA,
     DELETED,

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from shared.adapters.postgres.database import Database
+from shared.adapters.postgres.database import Connection, Database
 from shared.sql import query
 
 
@@ -105,13 +105,37 @@ class Overview:
                 connection.execute(query("catalogue_pending_children", self._database.schema), values)
             )
 
-    def stats(self, tenants: frozenset[str] | None) -> Mapping[str, Any]:
-        """entities, fresh, stale, runs (by status), rows (by outcome), open_rejects."""
+    def stats(
+        self,
+        tenants: frozenset[str] | None,
+        *,
+        entity_uid: UUID | None = None,
+        connector_uid: UUID | None = None,
+        limit: int = 100,
+    ) -> Mapping[str, Any]:
+        """entities, fresh, stale, runs and slices (by status), rows (by outcome), open_rejects, waiting_children,
+        orphans, and by_entity: up to `limit` entities of the last 24 hours, the worst share of rejects first."""
         values = {
             "tenants": None if tenants is None else sorted(tenants),
             "default_interval_s": self._default_interval_s,
+            "entity_uid": entity_uid,
+            "connector_uid": connector_uid,
+            "limit": limit,
         }
+        schema = self._database.schema
         with self._database.connection() as connection:
-            row = connection.execute(query("catalogue_stats", self._database.schema), values).fetchone()
+            row = connection.execute(query("catalogue_stats", schema), values).fetchone()
+            by_entity = connection.execute(query("stats_entities", schema), values).fetchall()
+            waiting = self._waiting(connection, values)
         assert row is not None  # an aggregate without GROUP BY always gives one row
-        return row
+        children = {"waiting_children": waiting.get("waiting", 0), "orphans": waiting.get("orphan", 0)}
+        return {**row, **children, "by_entity": by_entity}
+
+    def _waiting(self, connection: Connection, values: Mapping[str, Any]) -> dict[str, int]:
+        """Waiting children by status; none where the schema knows no such table yet."""
+        name = f'"{self._database.schema}".pending_children'
+        there = connection.execute("SELECT to_regclass(%s) AS t", (name,)).fetchone()
+        if there is None or there["t"] is None:
+            return {}
+        rows = connection.execute(query("stats_waiting", self._database.schema), values)
+        return {row["status"]: row["n"] for row in rows}

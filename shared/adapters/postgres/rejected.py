@@ -8,8 +8,8 @@ import polars as pl
 from psycopg import sql
 
 from shared.adapters.postgres.copy_format import Field
-from shared.adapters.postgres.copying import send
 from shared.adapters.postgres.database import Connection
+from shared.adapters.postgres.send import send
 from shared.sql import query
 from shared.sync.model import ColumnType, Kind
 from shared.sync.ports import ChunkConflictError, Claim, Refused

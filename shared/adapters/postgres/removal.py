@@ -52,6 +52,13 @@ CLOSE_WAITING = (
     " AND NOT EXISTS (SELECT 1 FROM {seen} s WHERE s.key_hash = h.{key})"
 )
 
+# A key stood twice, and this pass met the landed copy alone.
+CLOSE_SETTLED = (
+    "UPDATE {failed} f SET status = 'resolved', updated_at = now()"
+    " WHERE f.entity_uid = %(entity)s AND f.status = 'open' AND f.code = 'duplicate_key' AND f.updated_at < %(began)s"
+    " AND f.rival_met_at >= %(began)s"
+)
+
 
 def mark_missing(connection: Connection, claim: Claim, statements: Statements) -> Due:
     """Count the live keys that a proven pass did not meet, once a pass; then say what is due."""
@@ -102,6 +109,7 @@ def _count_absent(connection: Connection, statements: Statements, ids: dict[str,
         connection.execute(_compose(absent, statements), ids)
     live = " AND NOT EXISTS (SELECT 1 FROM {target} t WHERE t.{key} = f.key_hash AND NOT t.{deleted})"
     connection.execute(_compose(CLOSE_ABSENT + live, statements), ids)
+    connection.execute(_compose(CLOSE_SETTLED, statements), ids)
 
 
 def _close_waiting(connection: Connection, statements: Statements, ids: dict[str, Any]) -> None:

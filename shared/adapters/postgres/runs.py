@@ -14,7 +14,7 @@ from psycopg_pool import PoolTimeout
 
 from shared.adapters.postgres.database import Connection, Database, translate
 from shared.adapters.postgres.slices import Slices, frozen
-from shared.adapters.postgres.views import RunView
+from shared.adapters.postgres.views import RunError, RunView
 from shared.errors import ConflictError, InvalidError, NotFoundError
 from shared.sql import query
 from shared.sync.model import RunConfig
@@ -43,7 +43,7 @@ class Runs:
         self,
         entity_uid: UUID,
         *,
-        purpose: Literal["delta", "sweep", "refresh", "window", "retry"],
+        purpose: Literal["delta", "sweep", "refresh", "window", "backfill", "rehash", "retry"],
         trigger: Literal["timer", "manual", "window", "retry"],
         requested_by: str,
         allow_deletes: int | None = None,
@@ -82,6 +82,11 @@ class Runs:
         state = connection.execute(query("run_state", self._schema), names).fetchone()
         if entity is None or state is None:
             raise NotFoundError(f"entity {entity_uid}: not found")
+        if state["rehash"] is not None and purpose != "rehash":
+            raise ConflictError(
+                f"entity {entity_uid}: its stored rows are being hashed anew ({state['rehash']})",
+                hint="wait for that run; GET /api/v1/entities/{uid}/runs shows how far it is",
+            )
         generation = state["generation"]
         if purpose == "refresh":
             generation = self._open_generation(connection, entity_uid, asked["requested_by"])
@@ -107,6 +112,8 @@ class Runs:
             "admitted": False,
         }
         connection.execute(query("slice_insert", self._schema), first)
+        if purpose == "backfill":
+            connection.execute(query("backfill_resume", self._schema), {"run": run["uid"]})
         if also is not None:
             also(connection, run["uid"], generation)
         if asked["allow_deletes"] is not None:
@@ -183,9 +190,13 @@ class Runs:
                     "before_at": before_at, "before_uid": before_uid,
                 },
             ).fetchall()  # fmt: skip
-        more = rows[limit - 1] if len(rows) > limit else None
-        views = [RunView(**{name: row[name] for name in _VIEW}) for row in rows[:limit]]
-        return views, None if more is None else _write_cursor(more["created_at"], more["uid"])
+        last = rows[limit - 1] if len(rows) > limit else None
+        following = None if last is None else _write_cursor(last["created_at"], last["uid"])
+        return [_view(row) for row in rows[:limit]], following
+
+
+def _view(row: dict[str, Any]) -> RunView:
+    return RunView(**{name: row[name] for name in _VIEW} | {"error": RunError.told(row["error"])})
 
 
 def _parents_first(config: RunConfig) -> list[UUID]:
@@ -200,7 +211,7 @@ def _read_cursor(cursor: str | None) -> tuple[datetime | None, UUID | None]:
     if cursor is None:
         return None, None
     try:
-        at, uid = base64.urlsafe_b64decode(cursor.encode()).decode().split("|")
+        at, uid = base64.b64decode(cursor, altchars=b"-_", validate=True).decode().split("|")
         return datetime.fromisoformat(at), UUID(uid)
     except ValueError:
         raise InvalidError("cursor: not one of ours", [("cursor", "take it from next_cursor")]) from None

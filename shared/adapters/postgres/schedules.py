@@ -192,10 +192,15 @@ class Schedules:
         })  # fmt: skip
 
 
-def advance(connection: Connection, claim: Claim, night: Night, chunk: Chunk, schema: str) -> None:
-    """Move the load's cursor with the chunk; FencedError where the schedule is gone or has another run."""
+def advance(
+    connection: Connection, claim: Claim, night: Night, chunk: Chunk, schema: str, cursor: Jsonb
+) -> None:
+    """Move the load's cursor with the chunk; FencedError where the schedule is gone or has another run.
+
+    `cursor` is the chunk's as it may be stored.
+    """
     values = {
-        "uid": night.schedule_uid, "run": claim.run_uid, "cursor": Jsonb(chunk.cursor),
+        "uid": night.schedule_uid, "run": claim.run_uid, "cursor": cursor,
         "rows": chunk.cursor["walk"]["rows"], "expected": chunk.expected,
     }  # fmt: skip
     if connection.execute(query("schedule_advance", schema), values).rowcount == 0:

@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres.database import Connection, Database
 from shared.adapters.postgres.holding import prepare
+from shared.adapters.postgres.masks import Seal, as_it_is
 from shared.adapters.postgres.statements import Statements
 from shared.errors import AppError, FencedError
 from shared.failpoints import hit
@@ -53,7 +54,10 @@ _CLAIM_COLUMNS = tuple(f.name for f in fields(Claim) if f.name not in _MADE_HERE
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How transient failures come back: `attempts` retries, the first after `base_s`, doubling up to `cap_s`."""
+    """How transient failures come back: `attempts` retries in a row, the first after `base_s`, doubling up to `cap_s`.
+
+    A committed chunk ends the row: a run of many hours may fail now and then, as long as it gets on in between.
+    """
 
     attempts: int
     base_s: int
@@ -73,9 +77,11 @@ class Slices:
         decide: Callable[..., Decision] = decide_claim,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         wake: Callable[[Connection, UUID], None] = lambda _connection, _connector: None,
+        seal: Seal = as_it_is,
     ) -> None:
         """`wake` creates the retry runs that the end of a run made due, in the ending transaction."""
         self._database, self._schema, self._decide, self._now = database, database.schema, decide, now
+        self._seal = seal
         self._lease_s, self._default_limit, self._retry = lease_s, default_limit, retry
         self._wake = wake
 
@@ -93,7 +99,7 @@ class Slices:
                 answer: ClaimAnswer = self._take(connection, row, message_id, dequeue_count)
             else:
                 if isinstance(decision, Ignore) and decision.give_back:
-                    self._release(connection, names, admitted=False, attempt=row["attempt"], delay_s=0)
+                    self._release(connection, names, admitted=False, delay_s=0)
                 answer = decision
         hit("claim.after")
         return answer
@@ -110,7 +116,8 @@ class Slices:
         if empty is None:
             empty = _is_empty(connection, statements)
         connection.execute(query("run_started", self._schema), names | {"empty": empty})
-        deletes = row["purpose"] != "window"  # a load of many nights never knows what is absent now
+        # These never know what is absent now: they don't delete, whatever they meet or miss.
+        deletes = row["purpose"] not in ("window", "backfill", "rehash", "retry")
         retries = row["kind"] == "retry"
         may_hold = self._prepare_holding(connection, statements)
         whole = config.strategy == "full" or (config.strategy == "hash" and not empty and deletes)
@@ -175,7 +182,7 @@ class Slices:
         with self._database.connection() as connection:
             held = self._hold(connection, claim)
             keeps = claim.lane == "delta"
-            self._release(connection, names, admitted=keeps, attempt=held["attempt"], delay_s=0)
+            self._release(connection, names, admitted=keeps, delay_s=0)
             if keeps:
                 connection.execute(query("outbox_insert", self._schema), names | {"delay_s": 0})
             else:
@@ -183,7 +190,7 @@ class Slices:
         hit("continuation.after")
 
     def back_off(self, claim: Claim, error: AppError, wish_s: float | None) -> bool:
-        """Queue the slice again after a transient failure; false when its attempts are used up."""
+        """Queue the slice again after a transient failure; false when its retries in a row are used up."""
         names = {"run": claim.run_uid, "slice": claim.slice}
         with self._database.connection() as connection:
             held = self._hold(connection, claim)
@@ -192,11 +199,11 @@ class Slices:
     def _back_off(
         self, connection: Connection, held: dict[str, Any], names: dict[str, Any], wish_s: float | None
     ) -> bool:
-        attempt = held["attempt"] + 1
-        if attempt > self._retry.attempts:
+        failures = held["failures"] + 1
+        if failures > self._retry.attempts:
             return False
-        delay = backoff_s(attempt, self._retry.base_s, self._retry.cap_s, wish_s)
-        self._release(connection, names, admitted=False, attempt=attempt, delay_s=delay)
+        delay = backoff_s(failures, self._retry.base_s, self._retry.cap_s, wish_s)
+        self._release(connection, names, admitted=False, delay_s=delay, failed=1)
         connection.execute(query("outbox_insert", self._schema), names | {"delay_s": delay})
         self._fill_slots(connection, held)
         return True
@@ -213,11 +220,12 @@ class Slices:
         with self._database.connection() as connection:
             held = self._hold(connection, claim)
             for number, cursor in enumerate(cursors):
-                part = {"run": claim.run_uid, "slice": claim.slice + number, "cursor": Jsonb(dict(cursor))}
+                sealed = Jsonb(dict(self._seal(cursor, claim.config)))
+                part = {"run": claim.run_uid, "slice": claim.slice + number, "cursor": sealed}
                 if number:
                     made = {"connector": held["connector_uid"], "kind": "walk", "admitted": False}
                     connection.execute(query("slice_insert", self._schema), part | made)
-                connection.execute(query("slice_range", self._schema), part)
+                connection.execute(query("slice_cursor", self._schema), part)
             self._fill_slots(connection, held)
         hit("continuation.after")
 
@@ -282,6 +290,7 @@ class Slices:
             "probe": None if ending.probe is None else Jsonb(dict(ending.probe)),
             "proven": ending.proven,
             "swept": ending.swept,
+            "filled": ending.filled,
             "unproven_snapshots": ending.unproven_snapshots,
             "changed": Jsonb(dict(ending.changed)),
             "ignored": Jsonb(list(ending.ignored)),
@@ -332,11 +341,11 @@ class Slices:
             return "run failed"
 
     def _release(
-        self, connection: Connection, names: dict[str, Any], *, admitted: bool, attempt: int, delay_s: int
+        self, connection: Connection, names: dict[str, Any], *, admitted: bool, delay_s: int, failed: int = 0
     ) -> None:
         connection.execute(
             query("slice_release", self._schema),
-            names | {"admitted": admitted, "attempt": attempt, "delay_s": delay_s},
+            names | {"admitted": admitted, "delay_s": delay_s, "failed": failed},
         )
 
     def _hold(self, connection: Connection, claim: Claim) -> dict[str, Any]:

@@ -18,11 +18,13 @@ from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres import holding, rejected
 from shared.adapters.postgres.copy_format import Bytes, Field
-from shared.adapters.postgres.copying import BRIDGE_FRAME, send, target_fields
+from shared.adapters.postgres.copying import BRIDGE_FRAME, target_fields
 from shared.adapters.postgres.database import RETRYABLE, Connection, Database, translate
 from shared.adapters.postgres.fence import hold_fence, slice_update
 from shared.adapters.postgres.holding import Backoff
 from shared.adapters.postgres.indexes import build, defer
+from shared.adapters.postgres.masks import Seal, as_it_is
+from shared.adapters.postgres.rehashing import PostgresRehash, plan_by_key
 from shared.adapters.postgres.release import PostgresRelease
 from shared.adapters.postgres.removal import (
     PostgresDeletion,
@@ -30,6 +32,7 @@ from shared.adapters.postgres.removal import (
     mark_missing,
 )
 from shared.adapters.postgres.schedules import advance
+from shared.adapters.postgres.send import send
 from shared.adapters.postgres.statements import (
     ABSENT_HASH,
     BRIDGE_TYPES,
@@ -64,16 +67,24 @@ class PostgresTarget:
     """`sync.ports.Target` over one database. `lease_s` must not be below the function timeout."""
 
     def __init__(
-        self, database: Database, *, lease_s: int, uuid7: Callable[[int], Bytes], backoff: Backoff
+        self,
+        database: Database,
+        *,
+        lease_s: int,
+        uuid7: Callable[[int], Bytes],
+        backoff: Backoff,
+        seal: Seal = as_it_is,
     ) -> None:
         self._database, self._lease_s = database, lease_s
-        self._uuid7, self._backoff = uuid7, backoff
+        self._uuid7, self._backoff, self._seal = uuid7, backoff, seal
 
     @contextmanager
     def chunk(self, claim: Claim) -> Iterator["PostgresChunk"]:
         """One REPEATABLE READ transaction: what was looked up is what gets written, or the server says no."""
         with self._repeatable(claim) as (connection, statements):
-            yield PostgresChunk(connection, claim, statements, self._lease_s, self._uuid7, self._backoff)
+            yield PostgresChunk(
+                connection, claim, statements, self._lease_s, self._uuid7, self._backoff, self._seal
+            )
 
     @contextmanager
     def _repeatable(self, claim: Claim) -> Iterator[tuple[Connection, Statements]]:
@@ -137,6 +148,14 @@ class PostgresTarget:
             publication.lock_slice()
             yield publication
 
+    @contextmanager
+    def rehash(self, claim: Claim) -> Iterator[PostgresRehash]:
+        """One batch of rows that get their hashes anew."""
+        statements = Statements(claim.config, self._database.schema, claim.run_uid)
+        with self._database.connection() as connection:
+            plan_by_key(connection)
+            yield PostgresRehash(connection, claim, statements, self._lease_s, self._uuid7)
+
     def refused_rows(self, claim: Claim, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows that COPY refuses, by halving inside savepoints of a transaction that is rolled back."""
         statements = Statements(claim.config, self._database.schema, claim.run_uid)
@@ -188,6 +207,7 @@ class PostgresChunk:
     lease_s: int
     uuid7: Callable[[int], Bytes]
     backoff: Backoff
+    seal: Seal
 
     def known(self, rows: pl.DataFrame) -> pl.DataFrame:
         """What the target stores instead of the rows, looked up in the source's order through the key's index."""
@@ -234,7 +254,8 @@ class PostgresChunk:
             return
         self.connection.execute(self.statements.update_table())
         send(self.connection, sql.Identifier("chunk_updates"), target_fields(self.statements, rows, None))
-        cursor = self.connection.execute(self.statements.overwrite(sql.Identifier("chunk_updates")))
+        overwrite = self.statements.overwrite(sql.Identifier("chunk_updates"))
+        cursor = self.connection.execute(overwrite, {"since": self.claim.versions_since})
         _expect(cursor.rowcount, rows.height)
         self.connection.execute("DROP TABLE chunk_updates")
 
@@ -275,8 +296,14 @@ class PostgresChunk:
             holding.close_by_rejects(self.connection, self.statements)
         self.connection.execute("DROP TABLE chunk_rejects")
 
-    def resolve(self, rows: pl.DataFrame) -> None:
-        """Close open rejects whose keys landed now; a reject of a newer version stays open."""
+    def disputed(self) -> frozenset[bytes]:
+        """Keys that stand twice and whose landed copy was met since the pass began."""
+        ids = {"entity": self.claim.config.entity_uid, "began": self.claim.pass_began}
+        found = self.connection.execute(query("rejects_disputed", self.statements.schema), ids)
+        return frozenset(row["key_hash"].bytes for row in found)
+
+    def resolve(self, rows: pl.DataFrame, standing: pl.Series) -> None:
+        """Close open rejects whose keys landed now; a reject of a newer version, or of a rival copy, stays open."""
         schema, entity = self.statements.schema, self.claim.config.entity_uid
         open_ = self.connection.execute(query("rejects_open", schema), {"entity": entity}).fetchall()
         if not open_ or rows.is_empty():
@@ -284,12 +311,13 @@ class PostgresChunk:
         hashes = pl.DataFrame(
             {KEY_HASH: [row["key_hash"].bytes for row in open_]}, schema={KEY_HASH: pl.Binary}
         )
-        landed = rows.select(KEY_HASH, VERSION).join(hashes, on=KEY_HASH, how="semi")
+        landed = rows.select(ROW, KEY_HASH, VERSION).join(hashes, on=KEY_HASH, how="semi")
         if landed.height:
             parameters = {
                 "entity": entity,
                 "keys": [k.hex() for k in landed[KEY_HASH]],
                 "versions": landed[VERSION].to_list(),
+                "standing": landed[ROW].is_in(standing.implode()).to_list(),
             }
             self.connection.execute(query("rejects_resolve", schema), parameters)
 
@@ -342,10 +370,11 @@ class PostgresChunk:
 
     def close(self, chunk: Chunk, counters: Counters) -> None:
         """Cursor, counters and lease, in the slice's own row."""
+        cursor = Jsonb(self.seal(chunk.cursor, self.claim.config))
         self.connection.execute(query("chunk_close", self.statements.schema), slice_update(self.claim, counters) | {
-            "cursor": Jsonb(chunk.cursor), "chunks": 1, "lease_s": self.lease_s})  # fmt: skip
+            "cursor": cursor, "chunks": 1, "lease_s": self.lease_s})  # fmt: skip
         if self.claim.night is not None:
-            advance(self.connection, self.claim, self.claim.night, chunk, self.statements.schema)
+            advance(self.connection, self.claim, self.claim.night, chunk, self.statements.schema, cursor)
 
 
 def _plan_by_index(connection: Connection, others: Literal["on", "off"]) -> None:

@@ -1,12 +1,13 @@
--- A table is fresh when it was synced, or seen unchanged, within two of its intervals.
+-- A table is fresh when a run proved it current, or a probe found it unchanged since, within two of its intervals.
 WITH seen AS (
-    SELECT e.uid, e.sync_enabled,
-           greatest(s.last_sync_at, CASE WHEN s.last_sync_at IS NOT NULL THEN s.last_probed_at END) AS at,
+    SELECT e.uid, e.sync_enabled, s.fresh_at AS at,
            coalesce(e.sync_interval_seconds, %(default_interval_s)s) AS interval_s
       FROM {schema}.entities e
       JOIN {schema}.connectors c ON c.uid = e.connector_uid
       LEFT JOIN {schema}.erp_sync_state s ON s.entity_uid = e.uid
      WHERE NOT e.is_deleted AND (%(tenants)s::text[] IS NULL OR c.tenant = ANY (%(tenants)s))
+       AND (%(entity_uid)s::uuid IS NULL OR e.uid = %(entity_uid)s)
+       AND (%(connector_uid)s::uuid IS NULL OR c.uid = %(connector_uid)s)
 ), recent AS (
     SELECT r.uid, r.status FROM {schema}.sync_runs r JOIN seen ON seen.uid = r.entity_uid
      WHERE r.created_at > now() - interval '24 hours'
@@ -25,5 +26,11 @@ SELECT (SELECT count(*) FROM seen) AS entities,
        (SELECT coalesce(jsonb_object_agg(status, n), '{{}}')
           FROM (SELECT status, count(*) AS n FROM recent GROUP BY status) g) AS runs,
        (SELECT to_jsonb(moved) FROM moved) AS rows,
+       -- Now, whenever the run began: how much work stands in line.
+       (SELECT coalesce(jsonb_object_agg(state, n), '{{}}') FROM (
+            SELECT CASE WHEN l.status = 'running' THEN 'running' WHEN l.admitted THEN 'queued' ELSE 'waiting' END AS state,
+                   count(*) AS n
+              FROM {schema}.sync_slices l JOIN {schema}.sync_runs r ON r.uid = l.run_uid JOIN seen ON seen.uid = r.entity_uid
+             WHERE l.status IN ('queued', 'running') GROUP BY 1) g) AS slices,
        (SELECT count(*) FROM {schema}.failed_records f JOIN seen ON seen.uid = f.entity_uid
          WHERE f.status = 'open') AS open_rejects

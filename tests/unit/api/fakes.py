@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, time
+from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+from fastapi import FastAPI
 
-from shared.adapters.descriptions import offered
 from shared.adapters.postgres.catalogue import Decide, Discovered, EntityView, Tenants
 from shared.adapters.postgres.retries import Asked, Wanted
 from shared.adapters.postgres.schedules import ScheduleChoice, ScheduleView
@@ -19,19 +20,16 @@ from shared.api.app import create_app
 from shared.api.ports import ApiServices
 from shared.errors import AppError, ConflictError, NotFoundError, SourceUnavailableError, UnauthorizedError
 from shared.sync import fetch
-from shared.sync.catalogue import ApiDescription, Catalogued, Connector, Entity
+from shared.sync.catalogue import Catalogued, Connector, Entity
+from shared.sync.consent import Consent
+from shared.sync.description import ApiColumn, ApiDescription
 from shared.sync.discovery import discover
 from shared.sync.nights import Standing
 from shared.sync.windows import Window
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
-OFFERED = fetch.ApiDescription(
-    "planes",
-    "Planes",
-    "",
-    ("tailnum",),
-    "hash",
-    (fetch.ApiColumn("tailnum", "VARCHAR2(10)"), fetch.ApiColumn("seats", "NUMBER(4)")),
+OFFERED = ApiDescription(
+    "planes", "Planes", (ApiColumn("tailnum", "VARCHAR2(10)"), ApiColumn("seats", "NUMBER(4)")), ("tailnum",)
 )
 
 
@@ -51,11 +49,11 @@ class FakeTokens:
 class FakeSource:
     """A connector that offers `described`, or fails."""
 
-    described: Sequence[fetch.ApiDescription] = (OFFERED,)
+    described: Sequence[ApiDescription] = (OFFERED,)
     page: bytes = b""
     error: AppError | None = None
 
-    def list_apis(self) -> Sequence[fetch.ApiDescription]:
+    def list_apis(self) -> Sequence[ApiDescription]:
         if self.error:
             raise self.error
         return self.described
@@ -71,15 +69,23 @@ class FakeCatalogue:
     tenant_names: set[str] = field(default_factory=lambda: {"default", "north"})
     stored: dict[UUID, Connector] = field(default_factory=dict)
     views: dict[UUID, EntityView] = field(default_factory=dict)
+    region_urls: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def tenants(
         self, tenants: Tenants, *, name: str | None = None, limit: int = 100, after: str | None = None
     ) -> list[Mapping[str, Any]]:
         seen = sorted(t for t in self.tenant_names if (tenants is None or t in tenants) and name in (None, t))
-        return [{"name": t, "created_at": AT} for t in seen if after is None or t > after][:limit]
+        schemas = {"target_schemas": ["public"]}
+        return [{"name": t, "created_at": AT} | schemas for t in seen if after is None or t > after][:limit]
 
-    def add_tenant(self, name: str, actor: str) -> None:
+    def put_tenant(self, name: str, actor: str, target_schemas: Sequence[str] | None = None) -> None:
         self.tenant_names.add(name)
+
+    def regions(self, tenant: str) -> list[Mapping[str, Any]]:
+        return [{"region": r, "workspace_url": u} for r, u in self.region_urls.get(tenant, {}).items()]
+
+    def put_regions(self, tenant: str, regions: Mapping[str, str], actor: str) -> None:
+        self.region_urls[tenant] = dict(regions)
 
     def connectors(
         self,
@@ -134,7 +140,15 @@ class FakeCatalogue:
         return _one(self.entities(tenants, uid=uid))
 
     def change_entity(
-        self, connector_uid: UUID, slug: str, decide: Decide, *, actor: str, action: str, revive: bool = False
+        self,
+        connector_uid: UUID,
+        slug: str,
+        decide: Decide,
+        *,
+        actor: str,
+        action: str,
+        revive: bool = False,
+        consent: Consent | None = None,
     ) -> Catalogued | None:
         held = [
             v for v in self.entities(None, connector_uid=connector_uid) if v.catalogued.entity.slug == slug
@@ -240,10 +254,17 @@ class FakeOverview:
     def pending_counts(self, tenants: Tenants, **_: Any) -> list[Mapping[str, Any]]:
         return []
 
-    def stats(self, tenants: Tenants) -> Mapping[str, Any]:
-        seen = len(self.catalogue.entities(tenants))
-        runs = {"success": 3, "failed": 1}
-        return {"entities": seen, "fresh": 0, "stale": seen, "runs": runs, "rows": {}, "open_rejects": 0}
+    def stats(self, tenants: Tenants, *, limit: int = 100, **_: Any) -> Mapping[str, Any]:
+        views = self.catalogue.entities(tenants)
+        counts = {"fetched": 1000, "rejected": 3}
+        by_entity = [
+            {"entity_uid": v.catalogued.entity.uid, "slug": v.catalogued.entity.slug, "connector": "erp"}
+            | counts
+            for v in views
+        ]
+        empty = {"fresh": 0, "open_rejects": 0, "waiting_children": 0, "orphans": 0, "slices": {"queued": 2}}
+        now = {"entities": len(views), "stale": len(views), "runs": {"success": 3, "failed": 1}}
+        return empty | now | {"rows": counts if views else {}, "by_entity": by_entity[:limit]}
 
 
 @dataclass
@@ -328,11 +349,14 @@ class World:
         self.catalogue, self.source, self.now, self.sent = FakeCatalogue(), FakeSource(), [0.0], [0]
         self.runs, self.overview = FakeRuns(self.catalogue), FakeOverview(self.catalogue)
         self.services = replace(self._services(), **changes)
-        self.app = create_app(self.services)
+        # Building the routes costs more than most requests; only a world of its own kind needs them anew.
+        self.app = create_app(self.services) if changes else _shared_app()
         connector = Connector(uuid4(), "default", "erp", "http", "https://erp.example.com", "none")
         self.connector = self.catalogue.add_connector(connector, "t").uid
         self.entity = (
-            FakeDiscovery(self.catalogue).discover(connector, offered(self.source), actor="t")[0].entity_uid
+            FakeDiscovery(self.catalogue)
+            .discover(connector, self.source.list_apis(), actor="t")[0]
+            .entity_uid
         )
         assert self.entity is not None
         self.run = self.runs.create(self.entity, purpose="refresh", trigger="timer", requested_by="timer")
@@ -373,7 +397,14 @@ class World:
     def ask(self, method: str, path: str, roles: str | None = "admin,tenant:*", **more: Any) -> Any:
         """The answer to one request; `roles` None sends no token."""
         headers = {} if roles is None else {"Authorization": f"Bearer ada {roles}"}
+        self.app.state.services = self.services
         return asyncio.run(call(self.app, method, path, headers=headers | more.pop("headers", {}), **more))
+
+
+@cache
+def _shared_app() -> FastAPI:
+    """The application whose services each request of a world puts in place."""
+    return create_app(World(rate_limit_per_minute=1_000_000).services)
 
 
 async def call(app: Any, method: str, path: str, **more: Any) -> httpx.Response:

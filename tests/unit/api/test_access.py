@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from shared.api import connectors, entities, operations, records, runs, schedules, waiting
+from shared.api import connectors, entities, figures, operations, records, runs, schedules, waiting
 from shared.api.access import Require
 from shared.api.gate import ANONYMOUS
 from tests.unit.api.fakes import World
@@ -18,6 +18,7 @@ DUE = {
     "PUT /api/v1/connectors/{uid}", "DELETE /api/v1/connectors/{uid}", "POST /api/v1/connectors/{uid}/test",
     "POST /api/v1/connectors/{uid}/discover", "POST /api/v1/connectors/{uid}/notify",
     "GET /api/v1/tenants", "GET /api/v1/tenants/{name}", "PUT /api/v1/tenants/{name}",
+    "GET /api/v1/tenants/{name}/regions", "PUT /api/v1/tenants/{name}/regions",
     "GET /api/v1/entities", "POST /api/v1/entities", "GET /api/v1/entities/{uid}", "PUT /api/v1/entities/{uid}",
     "DELETE /api/v1/entities/{uid}", "POST /api/v1/entities/{uid}/sync", "POST /api/v1/entities/{uid}/full-refresh",
     "GET /api/v1/entities/{uid}/runs", "POST /api/v1/sync/start", "GET /api/v1/sync/status/{run_uid}",
@@ -25,8 +26,8 @@ DUE = {
     "GET /api/v1/failed-records", "GET /api/v1/failed-records/{uid}", "POST /api/v1/operations/migrate",
     "GET /api/v1/failed-records/counts", "POST /api/v1/failed-records/{uid}/retry", "POST /api/v1/sync/retry-failed",
     "POST /api/v1/failed-records/{uid}/discard", "GET /api/v1/pending-children", "GET /api/v1/pending-children/counts",
+    "GET /api/v1/health", "GET /api/v1/health/db", "GET /api/v1/stats", "GET /metrics",
     "GET /api/v1/schedules", "POST /api/v1/schedules", "PUT /api/v1/schedules/{uid}", "DELETE /api/v1/schedules/{uid}",
-    "GET /api/v1/health", "GET /api/v1/health/db", "GET /api/v1/stats",
 }  # fmt: skip
 ROUTERS = (
     connectors.router,
@@ -38,6 +39,7 @@ ROUTERS = (
     schedules.router,
     operations.router,
     operations.tenants,
+    figures.router,
 )
 ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
 WEAKER = {"reader": "tenant:*", "operator": "reader,approver,tenant:*", "admin": "operator,approver,tenant:*"}
@@ -75,6 +77,7 @@ def body(route: APIRoute, world: World) -> Any:
         "/api/v1/schedules/{uid}": {"entity_uid": str(world.entity)},
         "/api/v1/connectors/{uid}/notify": {"slugs": ["planes"]},
         "/api/v1/failed-records/{uid}/discard": {"reason": "not wanted"},
+        "/api/v1/tenants/{name}/regions": {"regions": []},
     }.get(route.path)
 
 

@@ -37,6 +37,12 @@ def test_connector_is_created_and_answered_without_secret() -> None:
     assert answer.json()["auth"] == {"type": "token", "secret_name": "erp-t"}
 
 
+def test_postgres_connector_is_registered_by_its_address() -> None:
+    asked = CONNECTOR | {"kind": "postgres", "base_url": "postgres://erp.example.com:5433/erp"}
+    answer = World().ask("POST", "/api/v1/connectors", json=asked)
+    assert (answer.status_code, answer.json()["kind"]) == (201, "postgres")
+
+
 def test_connector_name_taken_is_409() -> None:
     assert World().ask("POST", "/api/v1/connectors", json=CONNECTOR | {"name": "erp"}).status_code == 409
 
@@ -86,7 +92,12 @@ def test_body_that_does_not_fit_never_comes_back() -> None:
     ("changes", "field"),
     [
         ({"tenant": "unheard-of"}, "tenant"),
-        ({"kind": "postgres"}, "kind"),
+        ({"kind": "sqlserver"}, "kind"),
+        ({"kind": "postgres"}, "base_url"),
+        ({"kind": "postgres", "base_url": "postgres://db.example.com/x"}, "base_url"),
+        ({"kind": "postgres", "base_url": "postgres://erp.example.com/x?sslmode=disable"}, "base_url"),
+        ({"kind": "postgres", "base_url": "postgres://a:b@erp.example.com/x"}, "base_url"),
+        ({"kind": "postgres", "auth": {"type": "none"}}, "auth.type"),
         ({"time_zone": "Mars/Olympus"}, "time_zone"),
         ({"max_concurrent_syncs": 0}, "max_concurrent_syncs"),
         ({"surprise": 1}, "surprise"),
@@ -175,7 +186,7 @@ def test_entity_read_can_be_put_back_unchanged() -> None:
     [
         ({"destination_uid": "6f2e3a58-9d3f-4f9f-8f15-0f1d7e9f6f00"}, "destination_uid"),
         ({"engine": "databricks"}, "engine"),
-        ({"contract": "freeze"}, "contract"),
+        ({"contract": "melt"}, "contract"),
         ({"history": True}, "history"),
         ({"adaptive": True}, "adaptive"),
         ({"parents": [{"slug": "planes"}]}, "parents[0].columns"),
@@ -324,8 +335,36 @@ def test_limit_is_each_callers_own() -> None:
     )
 
 
-def test_stats_give_an_error_rate() -> None:
-    assert World().ask("GET", "/api/v1/stats").json()["error_rate"] == 0.25
+def test_stats_give_rates_of_rows_and_runs_and_warn_above_the_setting() -> None:
+    figures = World().ask("GET", "/api/v1/stats").json()
+    assert (figures["error_rate"], figures["failed_runs_rate"]) == (0.003, 0.25)
+    assert (figures["warnings"], figures["entity_errors"][0]["warning"]) == (1, True)
+    assert World(error_rate_warning_percent=0.3).ask("GET", "/api/v1/stats").json()["warnings"] == 0
+
+
+def test_queue_depths_are_for_who_sees_all_tenants() -> None:
+    world = World(queue_depths=lambda: {"sync-jobs": 4, "sync-jobs-poison": None})
+    assert world.ask("GET", "/api/v1/stats").json()["queues"] == {"sync-jobs": 4, "sync-jobs-poison": None}
+    assert world.ask("GET", "/api/v1/stats", "reader,tenant:default").json()["queues"] == {}
+
+
+def test_metrics_are_the_same_facts_for_prometheus() -> None:
+    answer = World(queue_depths=lambda: {"sync-jobs": 4, "other": None}).ask("GET", "/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    lines = answer.text.splitlines()
+    for line in ("tributary_entities 1", 'tributary_runs_24h{status="failed"} 1', "tributary_error_ratio 0.003",
+                 'tributary_queue_messages{queue="sync-jobs"} 4', 'tributary_slices{state="queued"} 2'):  # fmt: skip
+        assert line in lines
+    assert not [line for line in lines if not line.startswith(("# ", "tributary_"))]
+
+
+def test_names_of_tables_cannot_forge_a_metric() -> None:
+    world = World()
+    world.source.described = (replace(OFFERED, slug='x"} 1\nforged 1 \\'),)
+    world.ask("POST", f"/api/v1/connectors/{world.connector}/discover")
+    lines = world.ask("GET", "/metrics").text.splitlines()
+    assert not [line for line in lines if line.startswith("forged")]
+    assert [line for line in lines if 'x\\"} 1' in line]
 
 
 def test_tenants_are_made_only_by_who_may_see_them() -> None:
@@ -343,3 +382,14 @@ def test_browser_of_an_allowed_origin_gets_its_preflight() -> None:
     world = World(cors_origins=("https://console.example.com",))
     asked = {"Origin": "https://console.example.com", "Access-Control-Request-Method": "GET"}
     assert world.ask("OPTIONS", "/api/v1/stats", None, headers=asked).status_code == 200
+
+
+def test_run_is_answered_with_the_fields_that_clients_were_promised() -> None:
+    promised = (
+        "uid entity_uid strategy trigger status attempt slices started_at completed_at fetched inserted updated"
+        " unchanged superseded rejected held released soft_deleted watermark_start watermark_end error requested_by"
+    )
+    world = World()
+    answers = [world.ask("GET", f"/api/v1/{path}/{world.run}").json() for path in ("runs", "sync/status")]
+    answers += world.ask("GET", "/api/v1/sync/history").json()["items"]
+    assert [list(answer) for answer in answers] == [promised.split()] * 3

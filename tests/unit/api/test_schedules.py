@@ -1,9 +1,11 @@
 """The routes of background loads over fakes: shapes, roles, tenants, refusals."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from shared.api.paging import pack_uid
 from tests.unit.api.fakes import World
 
 ALL = "/api/v1/schedules"
@@ -91,5 +93,5 @@ def test_the_list_is_paged_and_filtered() -> None:
     shown = created(world)
     page = world.ask("GET", f"{ALL}?entity_uid={world.entity}&connector_uid={world.connector}").json()
     assert page == {"items": [shown], "next_cursor": None}
-    assert world.ask("GET", f"{ALL}?cursor={shown['uid']}").json()["items"] == []
+    assert world.ask("GET", f"{ALL}?cursor={pack_uid(UUID(shown['uid']))}").json()["items"] == []
     assert world.ask("GET", f"{ALL}?cursor=forged").status_code == 422

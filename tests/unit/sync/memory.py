@@ -169,7 +169,10 @@ class MemoryChunk:
     def reject(self, rejects: pl.DataFrame) -> None:
         self.table.rejects += rejects.to_dicts()
 
-    def resolve(self, rows: pl.DataFrame) -> None:
+    def disputed(self) -> frozenset[bytes]:
+        return frozenset()
+
+    def resolve(self, rows: pl.DataFrame, standing: pl.Series) -> None:
         landed = set(rows[KEY_HASH])
         self.table.rejects = [
             r for r in self.table.rejects if r[KEY_HASH] is None or r[KEY_HASH] not in landed

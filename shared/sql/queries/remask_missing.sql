@@ -1,0 +1,1 @@
+DELETE FROM {schema}.missing_keys WHERE entity_uid = %(entity)s AND %(keys)s

@@ -1,0 +1,1 @@
+SELECT region, workspace_url FROM {schema}.tenant_regions WHERE tenant = %(tenant)s ORDER BY region

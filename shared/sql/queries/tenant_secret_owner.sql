@@ -1,0 +1,1 @@
+SELECT tenant FROM {schema}.tenant_secrets WHERE name = %(name)s
