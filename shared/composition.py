@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from shared.adapters.postgres.agenda import Agenda
     from shared.adapters.postgres.catalogue import Catalogue
     from shared.adapters.postgres.copy_format import Bytes
-    from shared.adapters.postgres.database import Database
+    from shared.adapters.postgres.database import Connection, Database
     from shared.adapters.postgres.freezing import Freezing
+    from shared.adapters.postgres.holding import Backoff
     from shared.adapters.postgres.masks import Masks
     from shared.adapters.postgres.planning import PostgresPlanning
+    from shared.adapters.postgres.retries import Retries
     from shared.adapters.postgres.runs import Runs
     from shared.adapters.postgres.schedules import Schedules
     from shared.adapters.postgres.slices import Slices
@@ -98,6 +100,13 @@ class App:
         log("poison_handled", level=30, message_id=message_id, outcome=outcome)
         self.deliveries.flush()
 
+    def retry_rejects(self) -> None:
+        """Queue what is due of stored rows: rejects asked for again, children whose parents came."""
+        self.retries.purge(self.settings.reject_payload_days)
+        self.retries.run()
+        self.deliveries.flush()
+        self.beat("retry_rejects")
+
     def migrate(self) -> tuple[str, ...]:
         """Apply missing migrations; their names."""
         from shared.adapters.postgres.migrations import migrate
@@ -150,6 +159,7 @@ class App:
             default_limit=s.sync_max_concurrent,
             retry=retry,
             decide=self.guards.claim,
+            wake=self._wake,
             now=self.clock.now,
             seal=self.masks.sealed,
         )
@@ -168,6 +178,28 @@ class App:
 
         limit = self.settings.sync_max_concurrent
         return Runs(self.database, self.slices, self._freezing(), default_limit=limit, uuid7=new_uid)
+
+    @cached_property
+    def retries(self) -> "Retries":
+        """Retry runs of stored rows."""
+        from shared.adapters.postgres.retries import Retries
+
+        asked = {"trigger": "retry", "requested_by": "retry"}
+        return Retries(
+            self.database,
+            lambda connection, entity: self.runs.create_in(connection, entity, "retry", asked),
+            self.slices.admit_connector,
+            self._backoff(),
+        )
+
+    def _wake(self, connection: "Connection", connector_uid: UUID) -> None:
+        """Late: retries need runs, which need slices, which call this."""
+        self.retries.wake(connection, connector_uid)
+
+    def _backoff(self) -> "Backoff":
+        from shared.adapters.postgres.holding import Backoff
+
+        return Backoff(self.settings.retry_delay_seconds, self.settings.max_retry_delay_seconds)
 
     @cached_property
     def schedules(self) -> "Schedules":
@@ -279,7 +311,13 @@ class App:
 
         s = self.settings
         return SliceRunner(
-            target=PostgresTarget(self.database, lease_s=LEASE_S, uuid7=new_uids, seal=self.masks.sealed),
+            target=PostgresTarget(
+                self.database,
+                lease_s=LEASE_S,
+                uuid7=new_uids,
+                backoff=self._backoff(),
+                seal=self.masks.sealed,
+            ),
             mask_key=self.masks.key,
             open_claim=self.masks.opened,
             ledger=self.slices,
@@ -365,6 +403,7 @@ class App:
                 catalogue=self.catalogue,
                 discovery=DiscoveryService(self.catalogue, new_uid),
                 runs=self.runs,
+                rejects=self.retries,
                 overview=Overview(self.database, default_interval_s=s.default_sync_interval_seconds),
                 verifications=self.verifications,
                 planning=self.planning,

@@ -114,6 +114,12 @@ class ConservationError(PermanentError):
     code = "conservation"
 
 
+class RejectThresholdError(PermanentError):
+    """More of a run's rows were rejected than its entity allows."""
+
+    code = "reject_threshold"
+
+
 class DeleteGuardError(PermanentError):
     """More rows would be deleted than the guard allows; nothing was deleted."""
 

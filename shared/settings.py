@@ -64,6 +64,8 @@ class Settings(BaseSettings):
 
     sync_queue_name: str = "sync-jobs"
     detect_schedule: str = "0 */5 * * * *"
+    reject_payload_days: int = Field(90, ge=1)
+    retry_schedule: str = "30 */5 * * * *"
     detect_concurrency: int = Field(20, ge=1, le=20)
     full_max_rows: int = Field(5_000_000, ge=1)
     split_rows: int = Field(2_000_000, ge=1)

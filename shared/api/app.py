@@ -3,7 +3,18 @@
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from shared.api import connectors, entities, figures, operations, problems, proofs, records, runs, schedules
+from shared.api import (
+    connectors,
+    entities,
+    figures,
+    operations,
+    problems,
+    proofs,
+    records,
+    runs,
+    schedules,
+    waiting,
+)
 from shared.api.gate import Gate, RateLimiter
 from shared.api.ports import ApiServices
 
@@ -23,9 +34,10 @@ def create_app(services: ApiServices) -> FastAPI:
         responses={"default": {"description": "A problem", "content": {problems.MEDIA_TYPE: {}}}},
     )
     app.state.services = services
-    for module in (connectors, entities, runs, proofs, records, schedules, operations, figures):
+    for module in (connectors, entities, runs, proofs, records, waiting, schedules, operations, figures):
         app.include_router(module.router)
     app.include_router(operations.tenants)
+    app.include_router(records.retrying)
     problems.install(app)
     limiter = RateLimiter(services.rate_limit_per_minute, services.clock)
     app.add_middleware(Gate, tokens=services.tokens, limiter=limiter)

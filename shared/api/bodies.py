@@ -121,6 +121,14 @@ class MappingBody(Body):
         return _without(value, ("set_by",))
 
 
+class ParentBody(Body):
+    """`columns` of this table refer to the business key `parent_columns` of the connector's table `slug`."""
+
+    columns: Annotated[list[Name], Field(min_length=1, max_length=32)]
+    slug: Name
+    parent_columns: Annotated[list[Name], Field(min_length=1, max_length=32)]
+
+
 Parameters = Annotated[dict[Name, Annotated[str, StringConstraints(max_length=2000)]], Field(max_length=50)]
 
 
@@ -137,11 +145,11 @@ class EntityBody(Body):
     destination_uid: Annotated[None, _later(None)] = None
     columns: Annotated[list[ColumnBody], Field(max_length=5000)] | None = None
     field_mappings: Annotated[list[MappingBody], Field(max_length=5000)] | None = None
-    parents: Annotated[list[Any], _later([])] = Field(default_factory=list)
+    parents: Annotated[list[ParentBody], Field(max_length=50)] | None = None
     parameters: Parameters | None = None
     engine: Annotated[Literal["functions"], _later("functions")] = "functions"
     contract: Literal["evolve", "freeze", "reject"] | None = None
-    reject_threshold_percent: Annotated[None, _later(None)] = None
+    reject_threshold_percent: Annotated[float, Field(ge=0, le=100)] | None = None
     history: Annotated[Literal[False], _later(False)] = False
     verify_interval_seconds: Annotated[int, Field(ge=60, le=_YEAR_S)] | None = None
     adaptive: Annotated[Literal[False], _later(False)] = False
@@ -265,6 +273,23 @@ class PlanBody(Body):
     """How much of the source a plan reads: a first part of it, or all that a run would read."""
 
     mode: Literal["sample", "full"] = "sample"
+
+
+class RetryBody(Body):
+    """Which open rejects to try again; every filter given narrows them, none means all the caller may act on."""
+
+    uids: Annotated[list[UUID], Field(min_length=1, max_length=10_000)] | None = None
+    entity_uid: UUID | None = None
+    connector_uid: UUID | None = None
+    code: Name | None = None
+    min_age_seconds: Annotated[int, Field(ge=0, le=10 * _YEAR_S)] | None = None
+    max_age_seconds: Annotated[int, Field(ge=0, le=10 * _YEAR_S)] | None = None
+
+
+class DiscardBody(Body):
+    """Why nobody wants the row; the audit trail keeps it."""
+
+    reason: Text
 
 
 class StartBody(Body):

@@ -1,12 +1,12 @@
 """Routes of entities: the tables that are synced."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from shared.adapters.descriptions import sampled
 from shared.adapters.postgres.catalogue import EntityView
@@ -24,8 +24,9 @@ from shared.sync.catalogue import Catalogued, Change, Connector, FieldMapping
 from shared.sync.choices import EntityChoice, amend, create
 from shared.sync.consent import Consent
 from shared.sync.declared import bound_of
-from shared.sync.description import ApiColumn, ApiDescription
+from shared.sync.description import ApiColumn, ApiDescription, ApiParent
 from shared.sync.model import Expression, Rules, VersionSpec
+from shared.sync.parents import problems
 from shared.sync.rules import RulesError, dump_rules, parse_rules
 
 router = APIRouter(prefix="/api/v1/entities", tags=["entities"])
@@ -64,6 +65,15 @@ class MappingOut(BaseModel):
     set_by: str
 
 
+class ParentOut(BaseModel):
+    """A declared parent."""
+
+    model_config = ConfigDict(from_attributes=True)
+    columns: list[str]
+    slug: str
+    parent_columns: list[str]
+
+
 class EntityOut(BaseModel):
     """An entity as answered."""
 
@@ -79,7 +89,7 @@ class EntityOut(BaseModel):
     destination_uid: UUID | None = None
     columns: list[ColumnOut]
     field_mappings: list[MappingOut]
-    parents: list[dict[str, Any]] = []
+    parents: list[ParentOut] = []
     parameters: dict[str, str]
     engine: str = "functions"
     contract: str
@@ -133,6 +143,7 @@ def create_entity(
     connector = _connector(body, caller, services)
     described = _description(body, connector, services)
     choice = _choice(body)
+    siblings = _siblings(body, services)
     uid = services.new_uid()
 
     def decide(existing: Catalogued | None, taken: Sequence[str]) -> Change:
@@ -141,7 +152,10 @@ def create_entity(
                 f"entity {body.slug!r}: the connector has one already",
                 hint=f"PUT /api/v1/entities/{existing.entity.uid}",
             )
-        return create(described, choice, connector, uid=uid, taken_tables=taken)
+        change = create(described, choice, connector, uid=uid, taken_tables=taken)
+        if body.parents is not None:
+            _check_parents(change.after, siblings)
+        return change
 
     consent = Consent(plan_hash)
     return _change(
@@ -172,13 +186,17 @@ def put_entity(
             f"entity {stored.slug}: {wrong[0][0]} cannot be changed", wrong, hint="create another entity"
         )
     choice = _choice(body)
+    siblings = _siblings(body, services)
 
     def decide(existing: Catalogued | None, _taken: Sequence[str]) -> Change:
         if existing is None or existing.entity.uid != uid:
             raise ConflictError(
                 f"entity {stored.slug}: was deleted meanwhile", hint="list the entities again"
             )
-        return amend(existing, choice)
+        change = amend(existing, choice)
+        if body.parents is not None:
+            _check_parents(change.after, siblings)
+        return change
 
     consent = Consent(plan_hash)
     return _change(services, body, decide, caller=caller, action="entity.change", consent=consent)
@@ -275,6 +293,8 @@ def _choice(body: EntityBody) -> EntityChoice:
         target_table=body.target_table,
         columns=_columns(body),
         mappings=_mappings(body),
+        parents=_parents(body),
+        reject_threshold_percent=body.reject_threshold_percent,
         parameters=body.parameters,
         sync_enabled=body.sync_enabled,
         sync_interval_seconds=body.sync_interval_seconds,
@@ -292,6 +312,41 @@ def _columns(body: EntityBody) -> tuple[ApiColumn, ...] | None:
     if body.columns is None:
         return None
     return tuple(ApiColumn(**column.model_dump()) for column in body.columns)
+
+
+def _parents(body: EntityBody) -> tuple[ApiParent, ...] | None:
+    if body.parents is None:
+        return None
+    return tuple(ApiParent(tuple(p.columns), p.slug, tuple(p.parent_columns)) for p in body.parents)
+
+
+def _siblings(body: EntityBody, services: ApiServices) -> dict[str, Catalogued]:
+    """The connector's entities that the body declares as parents, by slug."""
+    wanted = {parent.slug for parent in body.parents or ()}
+    found: dict[str, Catalogued] = {}
+    after = None
+    while wanted - set(found):
+        page = services.catalogue.entities(None, connector_uid=body.connector_uid, limit=500, after=after)
+        if not page:
+            break
+        after = page[-1].catalogued.entity.uid
+        found |= {v.catalogued.entity.slug: v.catalogued for v in page if v.catalogued.entity.slug in wanted}
+    return found
+
+
+def _check_parents(child: Catalogued, siblings: Mapping[str, Catalogued]) -> None:
+    """Raises InvalidError naming each declared parent that cannot be looked up."""
+    known = {**siblings, child.entity.slug: child}
+    wrong = [
+        (f"parents[{i}]", detail)
+        for i, declared in enumerate(child.entity.parents)
+        for detail in problems(declared, child, known.get(declared.slug))
+    ]
+    if wrong:
+        what = "; ".join(f"{name}: {detail}" for name, detail in wrong)
+        raise InvalidError(
+            f"entity {child.entity.slug}: {what}", wrong, hint="correct the parents named and send it again"
+        )
 
 
 def _mappings(body: EntityBody) -> tuple[FieldMapping, ...] | None:
@@ -331,6 +386,7 @@ def _out(view: EntityView) -> EntityOut:
         **same
         | {
             "business_keys": list(entity.business_keys),
+            "parents": [ParentOut.model_validate(parent) for parent in entity.parents],
             "warnings": list(entity.warnings),
             "columns": _columns_out(view.catalogued),
             "field_mappings": [_mapping_out(mapping) for mapping in view.catalogued.mappings],

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from shared.adapters.descriptions import Describing
 from shared.adapters.postgres.catalogue import Decide, Discovered, EntityView, Tenants
+from shared.adapters.postgres.retries import Asked, Wanted
 from shared.adapters.postgres.schedules import ScheduleChoice, ScheduleView
 from shared.adapters.postgres.views import RunView
 from shared.adapters.tokens import TokenVerifier
@@ -116,6 +117,18 @@ class Discovery(Protocol):
     ) -> Sequence[Discovered]: ...
 
 
+class Rejects(Protocol):
+    """Acting on rejects."""
+
+    def ask(self, wanted: Wanted, actor: str) -> Asked:
+        """Mark rejects to be tried again, create what runs can be created."""
+        ...
+
+    def discard(self, uid: UUID, actor: str, reason: str) -> bool:
+        """Close a reject; false where it is not open."""
+        ...
+
+
 class Overview(Protocol):
     """Reading what runs left behind."""
 
@@ -127,6 +140,29 @@ class Overview(Protocol):
         entity_uid: UUID | None = None,
         connector_uid: UUID | None = None,
         status: str | None = None,
+        code: str | None = None,
+        limit: int = 100,
+        after: tuple[datetime, UUID] | None = None,
+    ) -> Sequence[Mapping[str, Any]]: ...
+    def reject_counts(
+        self,
+        tenants: Tenants,
+        *,
+        entity_uid: UUID | None = None,
+        connector_uid: UUID | None = None,
+        status: str | None = None,
+    ) -> Sequence[Mapping[str, Any]]: ...
+    def pending_counts(
+        self, tenants: Tenants, *, entity_uid: UUID | None = None, connector_uid: UUID | None = None
+    ) -> Sequence[Mapping[str, Any]]: ...
+    def pending_children(
+        self,
+        tenants: Tenants,
+        *,
+        entity_uid: UUID | None = None,
+        connector_uid: UUID | None = None,
+        status: str | None = None,
+        parent_key: str | None = None,
         limit: int = 100,
         after: tuple[datetime, UUID] | None = None,
     ) -> Sequence[Mapping[str, Any]]: ...
@@ -201,6 +237,7 @@ class ApiServices:
     discovery: Discovery
     runs: Runs
     overview: Overview
+    rejects: Rejects
     schedules: Schedules
     verifications: Verifications
     planning: Planning

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from shared.errors import SchemaDriftError
 from shared.sync import masking, types
-from shared.sync.description import ApiColumn, Pagination
+from shared.sync.description import ApiColumn, ApiParent, Pagination
 from shared.sync.model import (
     ColumnType,
     Contract,
@@ -88,7 +88,9 @@ class Entity:
     ordered_by_rowversion: bool = False
     page_size_max: int | None = None
     columns: tuple[ApiColumn, ...] = ()
+    parents: tuple[ApiParent, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
+    reject_threshold_percent: float | None = None
     sync_enabled: bool = True
     sync_interval_seconds: int | None = None
     overlap: int = 0
@@ -228,6 +230,7 @@ def freeze(
         delete_after_missing=entity.delete_after_missing,
         parameters=dict(entity.parameters),
         generation=generation,
+        reject_threshold_percent=entity.reject_threshold_percent,
         tenant=connector.tenant,
         contract=entity.contract,
         unmapped=tuple(sorted(set(members) - {source for m in usable for source in sources_of(m)})),

@@ -19,7 +19,7 @@ from shared.sync.catalogue import (
     sources_of,
 )
 from shared.sync.declared import PARAMETER, declared_version
-from shared.sync.description import ApiColumn, ApiDescription
+from shared.sync.description import ApiColumn, ApiDescription, ApiParent
 from shared.sync.discovery import default_delete_after_missing, first_seen, needs_reset, storable, warned
 from shared.sync.model import ColumnType, Contract, Expression, Kind, Strategy
 
@@ -35,6 +35,8 @@ class EntityChoice:
     target_table: str | None = None
     columns: tuple[ApiColumn, ...] | None = None
     mappings: tuple[FieldMapping, ...] | None = None
+    parents: tuple[ApiParent, ...] | None = None
+    reject_threshold_percent: float | None = None
     parameters: Mapping[str, str] | None = None
     sync_enabled: bool | None = None
     sync_interval_seconds: int | None = None
@@ -50,6 +52,7 @@ class EntityChoice:
 # Fields that only a person sets, with what they go back to when a PUT leaves them out.
 _PLAIN: Mapping[str, object] = {
     "parameters": {},
+    "reject_threshold_percent": None,
     "sync_enabled": True,
     "sync_interval_seconds": None,
     "overlap": 0,
@@ -59,7 +62,7 @@ _PLAIN: Mapping[str, object] = {
     "contract": "evolve",
     "verify_interval_seconds": None,
 }
-_DISCOVERED = ("api_name", "delta_strategy", "business_keys", "delete_after_missing")
+_DISCOVERED = ("api_name", "delta_strategy", "business_keys", "delete_after_missing", "parents")
 
 
 def create(
@@ -143,6 +146,7 @@ def _chosen(base: Catalogued, choice: EntityChoice) -> Catalogued:
         "api_name": choice.api_name or entity.api_name,
         "delta_strategy": strategy,
         "business_keys": choice.business_keys or entity.business_keys,
+        "parents": entity.parents if choice.parents is None else choice.parents,
         "delete_after_missing": choice.delete_after_missing or default_delete_after_missing(strategy),
     }
     for name, default in _PLAIN.items():

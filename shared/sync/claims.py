@@ -20,6 +20,7 @@ class SliceState:
     message_id: str | None
     dequeue_count: int
     delta_in_flight: bool  # only ever true for a slice of the bulk lane
+    parent_in_flight: bool = False  # a declared parent's delta has not ended, and the slice has not begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,8 @@ def decide_claim(state: SliceState, message_id: str, dequeue_count: int, now: da
         return Wait(ceil((state.next_attempt_at - now) / timedelta(seconds=1)))
     if not state.admitted:
         return Ignore("not admitted")
-    if state.delta_in_flight:
-        return Ignore("a delta goes first", give_back=True)
+    if state.delta_in_flight or state.parent_in_flight:
+        return Ignore(f"a {'delta' if state.delta_in_flight else 'parent'} goes first", give_back=True)
     return Take()
 
 

@@ -40,6 +40,7 @@ class DueEntity:
     parameters: Mapping[str, str]
     last_probe: Mapping[str, Any] | None
     sweep_due: bool
+    has_parents: bool = False
     backfill_due: bool = False
     deletes_seen: str | None = None  # the source's mark of deletions before the last pass over all its keys
 

@@ -87,6 +87,7 @@ def first_seen(
         ordered_by_rowversion=described.ordered_by_rowversion,
         page_size_max=described.page_size_max,
         columns=described.columns,
+        parents=described.parents,
         delete_after_missing=default_delete_after_missing(strategy),
         warnings=(*warnings, *skipped),
     )
@@ -118,6 +119,7 @@ def _refresh(
         "pagination": described.pagination,
         "ordered_by_rowversion": described.ordered_by_rowversion,
         "page_size_max": described.page_size_max,
+        "parents": described.parents,
         "delete_after_missing": default_delete_after_missing(strategy),
     }
     changes = {name: value for name, value in found.items() if name not in entity.person_set}

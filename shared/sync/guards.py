@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from shared.errors import ConservationError, DeleteGuardError
+from shared.errors import ConservationError, DeleteGuardError, RejectThresholdError
 from shared.sync.claims import Decision, decide_claim
 from shared.sync.delta import Settled, settle
 from shared.sync.fetch import Walk, fix_bound
@@ -49,6 +49,18 @@ def judge_deletes(due: Due, percent: float, allowed: int | None) -> None:
         )
 
 
+def judge_rejects(counters: Counters, percent: float | None, slug: str) -> None:
+    """Refuse a run with a larger share of rejects than its entity allows, with RejectThresholdError."""
+    if percent is None or not counters.fetched or counters.rejected * 100 <= percent * counters.fetched:
+        return
+    share = 100 * counters.rejected / counters.fetched
+    raise RejectThresholdError(
+        f"{slug}: {counters.rejected} of {counters.fetched} rows were rejected ({share:.1f} %),"
+        f" more than its reject_threshold_percent of {percent:g}",
+        hint="GET /api/v1/failed-records/counts tells why; repair the rule or the source, then sync again",
+    )
+
+
 def hold_fence(transaction: Fenced) -> None:
     """A stale holder must not commit."""
     transaction.hold_fence()
@@ -65,6 +77,7 @@ class Guards:
 
     conservation: Callable[..., None] = conserve
     delete: Callable[[Due, float, int | None], None] = judge_deletes
+    rejects: Callable[[Counters, float | None, str], None] = judge_rejects
     fence: Callable[[Fenced], None] = hold_fence
     completeness: Callable[[bool], bool] = may_conclude
     settle: Callable[[pl.DataFrame], Settled] = settle
@@ -74,3 +87,5 @@ class Guards:
     claim: Callable[..., Decision] = decide_claim
     rejects_are_seen: bool = True
     row_versions: bool = True
+    hold_children: bool = True
+    release_guard: bool = True

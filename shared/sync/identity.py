@@ -21,7 +21,17 @@ from numpy.typing import NDArray
 
 from shared.sync.findings import Findings
 from shared.sync.mapping import readable
-from shared.sync.model import KEY_HASH, REFERENCE, ROW_HASH, Batch, Kind, RunConfig, TargetColumn
+from shared.sync.model import (
+    KEY_HASH,
+    REFERENCE,
+    ROW_HASH,
+    Batch,
+    ColumnType,
+    Expression,
+    Kind,
+    RunConfig,
+    TargetColumn,
+)
 
 MAX_KEY_BYTES = 2_600  # a B-tree of PostgreSQL takes entries of 2,704 bytes
 TAGS: Mapping[Kind, str] = {
@@ -116,6 +126,18 @@ def keyed(batch: Batch, config: RunConfig, *, named: bool) -> Batch:
     hashes = _key_hashes(_canonical(keys)).alias(KEY_HASH)
     references = _references(keys) if named else pl.repeat(None, len(hashes), dtype=pl.String, eager=True)
     return found.close(batch, batch.rows.with_columns(hashes, references.alias(REFERENCE)))
+
+
+def identify_keys(parts: Sequence[tuple[str, ColumnType, pl.Series]]) -> tuple[pl.Series, pl.Series]:
+    """Key hashes and references of business keys given as (target name, type, values), no value null.
+
+    Integers and decimals share a tag, so a number finds its key however its column is declared.
+    """
+    cells = [
+        _Cells.of(values, TargetColumn(name, kind, True, False, Expression("rename", (name,))))
+        for name, kind, values in parts
+    ]
+    return _key_hashes(_canonical(cells)), _references(cells)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from shared.failpoints import hit
 from shared.sync.delta import Changes, Stance, all_new, classify
 from shared.sync.guards import Guards
 from shared.sync.model import KEY_HASH, REJECT_SCHEMA, ROW
+from shared.sync.parents import Waiting, hold, nobody
 from shared.sync.ports import (
     Chunk,
     ChunkConflictError,
@@ -45,7 +46,7 @@ def load(chunk: Chunk, claim: Claim, target: Target, guards: Guards) -> Counters
                 # How a first load learns that a key came twice: from here on it looks keys up.
                 claim = replace(claim, first_load=False)
         except RowsRefusedError:
-            chunk = _without_refused(chunk, claim, target.refused_rows(claim, chunk.rows))
+            chunk = without_refused(chunk, claim, target.refused_rows(claim, chunk.rows))
     raise TargetUnavailableError(
         f"{claim.config.slug}: other writers kept changing the same rows, {_TRIES} times in a row",
         hint="the chunk is repeated later; make sure nothing but Tributary writes to the target table",
@@ -61,7 +62,9 @@ def _commit(chunk: Chunk, claim: Claim, target: Target, guards: Guards) -> Count
         else:
             if _may_defer(chunk, claim):
                 transaction.defer_indexes()
-            counters, rejects = _apply(chunk, claim, transaction, guards)
+            counters, rejects, changes = apply(chunk, claim, transaction, guards)
+            _reject(rejects, transaction)
+            _resolve(chunk, claim, changes, transaction)
         if claim.pass_uid is not None:
             _see(chunk, claim, rejects, transaction, guards)
         if claim.config.strategy != "full":
@@ -76,6 +79,8 @@ def _commit(chunk: Chunk, claim: Claim, target: Target, guards: Guards) -> Count
 def _may_defer(chunk: Chunk, claim: Claim) -> bool:
     """Only the first chunk of a new, empty target's first load, of a size where it pays."""
     begins = claim.first_load and claim.new_target and claim.chunk == 0
+    if any(parent.entity_uid == claim.config.entity_uid for parent in claim.config.parents):
+        return False  # every chunk looks its parents up in this very table
     return begins and chunk.expected is not None and _DEFER_FROM <= chunk.expected <= _DEFER_TO
 
 
@@ -86,27 +91,62 @@ def _stage(chunk: Chunk, transaction: ChunkTransaction) -> Counters:
     return Counters(fetched=chunk.fetched, superseded=chunk.superseded, rejected=chunk.rejects.height)
 
 
-def _apply(
+def apply(
     chunk: Chunk, claim: Claim, transaction: ChunkTransaction, guards: Guards
-) -> tuple[Counters, pl.DataFrame]:
-    changes = _changes(chunk, claim, transaction, guards)
+) -> tuple[Counters, pl.DataFrame, Changes]:
+    """Write what the chunk's rows change: what became of them, all of its rejects, and the changes."""
+    changes, waiting = _wait(_changes(chunk, claim, transaction, guards), claim, transaction, guards)
     transaction.insert(changes.inserts)
     hit("chunk.copy")
     transaction.update(changes.updates)
     transaction.touch(changes.touches)
     hit("chunk.update")
+    late, released = _settle_waiting(chunk, changes, waiting, claim, transaction)
     rejects = concat([chunk.rejects, keyed_from_rows(changes.rejects, chunk.rows, chunk.raw, claim.config)])
-    _reject(rejects, transaction)
-    _resolve(chunk, claim, changes, transaction)
     counters = Counters(
         fetched=chunk.fetched,
         inserted=changes.inserts.height,
         updated=changes.updates.height,
         unchanged=changes.unchanged,
-        superseded=chunk.superseded + changes.superseded,
+        superseded=chunk.superseded + changes.superseded + late,
         rejected=rejects.height,
+        held=waiting.rows.height - late,
+        released=released,
     )
-    return counters, rejects
+    return counters, rejects, changes
+
+
+def _wait(
+    changes: Changes, claim: Claim, transaction: ChunkTransaction, guards: Guards
+) -> tuple[Changes, Waiting]:
+    """The changes without the rows that lack a parent, and those rows."""
+    writes = pl.concat([changes.inserts, changes.updates])
+    if not guards.hold_children or not claim.config.parents or writes.is_empty():
+        return changes, nobody(writes)
+    waiting = hold(writes, claim.config, transaction.absent_parents)
+    if waiting.rows.is_empty():
+        return changes, waiting
+    inserts, updates = (
+        rows.join(waiting.rows.select(ROW), on=ROW, how="anti", maintain_order="left")
+        for rows in (changes.inserts, changes.updates)
+    )
+    return replace(changes, inserts=inserts, updates=updates), waiting
+
+
+def _settle_waiting(
+    chunk: Chunk, changes: Changes, waiting: Waiting, claim: Claim, transaction: ChunkTransaction
+) -> tuple[int, int]:
+    """Keep who waits, close who was answered, wake who waited for these: rows that came too late, rows released."""
+    written = pl.concat([changes.inserts, changes.updates])
+    transaction.arrive(written[KEY_HASH])
+    if not claim.may_hold:
+        return 0, 0
+    beside = [waiting.rows.select(ROW), changes.rejects.select(ROW)]
+    answers = chunk.rows.join(pl.concat(beside), on=ROW, how="anti", maintain_order="left")
+    released = transaction.answer(answers, written, chunk.requested_at)
+    late = transaction.hold(waiting, chunk.requested_at) if waiting.rows.height else 0
+    hit("chunk.held")
+    return late, released
 
 
 def _reject(rejects: pl.DataFrame, transaction: ChunkTransaction) -> None:
@@ -154,7 +194,8 @@ def _see(
     hit("chunk.seen")
 
 
-def _without_refused(chunk: Chunk, claim: Claim, refused: pl.DataFrame) -> Chunk:
+def without_refused(chunk: Chunk, claim: Claim, refused: pl.DataFrame) -> Chunk:
+    """The chunk with the rows that PostgreSQL refuses among its rejects."""
     if refused.is_empty():
         raise TargetUnavailableError(
             "the target refused the chunk, yet takes each of its rows", hint="the chunk is repeated later"

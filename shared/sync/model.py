@@ -117,6 +117,23 @@ class VersionSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """A declared parent: which target columns of the child hold the parent's business key, in its key's order.
+
+    `columns` are positions in the child's `target_columns`. `goes_first`: its delta runs before the child's,
+    unless the two wait for each other.
+    """
+
+    entity_uid: str
+    slug: str
+    columns: tuple[int, ...]
+    target_schema: str
+    target_table: str
+    key_names: tuple[str, ...]
+    goes_first: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class RunConfig:
     """Everything one run needs to know about its entity, frozen when the run is created (JSON in sync_runs.config)."""
 
@@ -138,6 +155,8 @@ class RunConfig:
     parameters: Mapping[str, str] = field(default_factory=dict)
     hash_version: int = 1
     generation: int = 0
+    parents: tuple[Reference, ...] = ()
+    reject_threshold_percent: float | None = None
     tenant: str = "default"  # masks of different tenants never meet
     contract: Contract = "evolve"
     unmapped: tuple[str, ...] = ()  # members that the source is known to have and nothing is made of

@@ -10,7 +10,8 @@ from uuid import UUID
 import polars as pl
 
 from shared.errors import AppError
-from shared.sync.model import RunConfig
+from shared.sync.model import Reference, RunConfig
+from shared.sync.parents import Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +55,16 @@ class Claim:
     this entity ever ended. `indexes_deferred`: a first load left the target without indexes. `clock_ahead_s` is
     PostgreSQL's clock minus ours. `soft_deleted`: what this slice deleted already. `walked`: once the walk is over,
     what its slices ended with. `last_probe`: what the last proven run left, its probe and what it asked from.
-    `night`: for a background load.
+    `night`: for a background load. `may_hold`: rows of this entity wait for parents, or may.
     """
 
     run_uid: UUID
     connector_uid: UUID
     slice: int
     epoch: int
-    kind: Literal["walk", "conclude", "publish"]
+    kind: Literal["walk", "conclude", "publish", "retry"]
     lane: Literal["delta", "bulk"]
-    purpose: Literal["delta", "sweep", "refresh", "window", "backfill", "rehash", "verify"]
+    purpose: Literal["delta", "sweep", "refresh", "window", "backfill", "rehash", "verify", "retry"]
     config: RunConfig
     cursor: Mapping[str, Any] | None
     chunk: int
@@ -82,6 +83,7 @@ class Claim:
     attempt: int
     clock_ahead_s: float
     last_probe: Mapping[str, Any] | None = None
+    may_hold: bool = False
     night: Night | None = None
 
 
@@ -108,6 +110,14 @@ class Chunk:
     expected: int | None
     cursor: Mapping[str, Any]
     attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A stored reject that is to be tried again; `raw` as failed_records holds it."""
+
+    uid: UUID
+    raw: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +152,9 @@ class Ledger(Protocol):
 
     def back_off(self, claim: Claim, error: AppError, wish_s: float | None) -> bool:
         """Queue the slice again after a transient failure; false when its retries in a row are used up."""
+
+    def totals(self, claim: Claim) -> Counters:
+        """What the run's slices have counted so far."""
 
     def split(self, claim: Claim, cursors: Sequence[Mapping[str, Any]]) -> None:
         """Give the slice the first of these cursors, and each of the others a slice of its own."""
@@ -207,6 +220,24 @@ class ChunkTransaction(Protocol):
         A `standing` row (by ROW) is the landed copy met again: a duplicate of its key stays open and is marked as met.
         """
 
+    def absent_parents(self, reference: Reference, sought: pl.DataFrame) -> pl.Series:
+        """NUMBERs of the distinct references (parents.NUMBER, `t..`) without a live row in the parent's target."""
+
+    def hold(self, waiting: Waiting, read_at: datetime) -> int:
+        """Keep rows that must wait, the newest a key; how many were older than one that waits already."""
+
+    def answer(self, rows: pl.DataFrame, written: pl.DataFrame, read_at: datetime) -> int:
+        """Close waiting rows that these rows answer; how many of them are among the `written` ones."""
+
+    def arrive(self, key_hashes: pl.Series) -> None:
+        """Mark the children that wait for these landed rows as due."""
+
+    def take_rejects(self, uids: Sequence[str]) -> None:
+        """Lock the rejects; raises ChunkConflictError where one was settled otherwise meanwhile."""
+
+    def settle_rejects(self, uids: Sequence[str], again: pl.DataFrame) -> None:
+        """Close the rejects of these uids, but those `again` names, which get what refused them now."""
+
     def see(self, key_hashes: pl.Series, unkeyed: int) -> None:
         """Record keys that this pass met, and how many of its rejects have no key."""
 
@@ -235,6 +266,12 @@ class Target(Protocol):
     def delete_due(self, claim: Claim, limit: int) -> AbstractContextManager["Deletion"]:
         """One fenced transaction that soft-deletes up to `limit` due rows."""
 
+    def rejects_due(self, claim: Claim, limit: int) -> "tuple[Sequence[Refused], datetime] | None":
+        """Rejects to be tried again, all refused at one moment, which is given; None when there are none."""
+
+    def release(self, claim: Claim) -> AbstractContextManager["Release"]:
+        """One transaction that lands waiting rows; raises ChunkConflictError where another lane came between."""
+
     def publication(self, claim: Claim) -> AbstractContextManager["Publication"]:
         """The one transaction that moves a staged snapshot into the target; the slice's row is locked first."""
 
@@ -256,6 +293,16 @@ class Deletion(Fenced, Protocol):
         """Delete the batch, close the rejects of its keys, count it in the slice; how many rows."""
 
 
+class Release(Fenced, Protocol):
+    """The open transaction of one batch of waiting rows."""
+
+    def take(self, limit: int, *, guarded: bool) -> Counters | None:
+        """Land the waiting rows whose parents arrived, hold the others again; None when nothing is due any more."""
+
+    def close(self, counters: Counters) -> None:
+        """Count the batch in the slice, renew the lease."""
+
+
 class Publication(Fenced, Protocol):
     """The open transaction of a snapshot's publication."""
 
@@ -267,6 +314,9 @@ class Publication(Fenced, Protocol):
 
         Of several walks only the `final` one counts; None: none was complete, so each key's latest walk does.
         """
+
+    def hold(self) -> Counters:
+        """Take the rows that lack a parent out of the snapshot: held rows, and those older than ones that wait."""
 
     def due(self) -> "Due":
         """What publishing would soft-delete."""

@@ -26,6 +26,7 @@ from shared.sync.guards import Guards
 from shared.sync.load import load
 from shared.sync.ports import Claim, Clock, Counters, Ending, Ledger, Night, Target
 from shared.sync.rehash import rehash
+from shared.sync.retry import Retry
 from shared.sync.rowversion import remembered
 from shared.sync.stages import Stages
 from shared.sync.verify import Verifier, ending
@@ -96,6 +97,8 @@ class SliceRunner:
         match claim.kind:
             case "publish":
                 return self._publish(claim)
+            case "retry":
+                return self._retry(claim, started)
             case "conclude":
                 return self._conclude(claim, _walked(claim), started)
             case "walk":
@@ -168,6 +171,18 @@ class SliceRunner:
                         return outcome
         return self._conclude(claim, progressed, started)
 
+    def _retry(self, claim: Claim, started: float) -> Outcome:
+        """Land stored rows that are due, batch by batch, and end the run when none is left."""
+        if claim.indexes_deferred:
+            self.target.build_indexes(claim)
+        retry = Retry(self.target, self.guards, self.chunk_rows, self.mask_key)
+        while (counters := retry.step(claim)) is not None:
+            self._tell_chunk(claim, claim.chunk, counters)
+            if self._over_budget(started):
+                self.ledger.continue_later(claim)
+                return "continued"
+        return self._end(claim, Ending("success"))
+
     def _pause(self, claim: Claim, progressed: Progressed, started: float) -> Outcome | None:
         """Stop between two chunks: for the night, or for the slice's continuation."""
         night, now = claim.night, self.clock.now()
@@ -222,6 +237,10 @@ class SliceRunner:
             return self._to_publication(claim, proven, proof.reason)
         if claim.first_load:
             self.target.build_indexes(claim)
+        if claim.config.reject_threshold_percent is not None:
+            # Before anything is deleted, and before the watermark moves: what was refused comes again.
+            totals = self.ledger.totals(claim)
+            self.guards.rejects(totals, claim.config.reject_threshold_percent, claim.config.slug)
         trouble: AppError | None = None
         if not proven:
             trouble = _unproven(claim, proof.reason)
@@ -320,6 +339,10 @@ class SliceRunner:
         """Publish what was staged; `proven` numbers the walk proven complete; without one nothing is deleted."""
         with self.target.publication(claim) as publication:
             settled = publication.settle(proven)
+            fetched = publication.walked() + settled
+            self.guards.rejects(fetched, claim.config.reject_threshold_percent, claim.config.slug)
+            if self.guards.hold_children and claim.config.parents:
+                settled = settled + publication.hold()
             due = publication.due()
             may_delete = proven is not None and due.keys_complete and not claim.deletes_barred
             if may_delete:

@@ -79,8 +79,16 @@ class Tick:
         self._describe()
         outcomes: Counter[str] = Counter()
         looked_at: dict[bool, list[UUID]] = {True: [], False: []}  # by whether the probe found no change
+        children: list[Detected] = []
 
         def report(detected: Detected) -> None:
+            # Their parents' runs are to be there first, so that a child knows whom to wait for.
+            if detected.entity.has_parents:
+                children.append(detected)
+            else:
+                settle(detected)
+
+        def settle(detected: Detected) -> None:
             if detected.outcome == "left":
                 outcomes["left"] += 1
                 return
@@ -96,6 +104,8 @@ class Tick:
                 looked_at[unchanged].clear()
 
         self.detector().look(self.agenda.due(), report)
+        for child in children:
+            settle(child)
         for unchanged, uids in looked_at.items():
             self.agenda.probed(uids, unchanged=unchanged)
         self._verify()

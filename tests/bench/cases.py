@@ -16,7 +16,7 @@ from tests.bench.rows import CHANGED_EVERY, changed_ids
 
 ROUNDS = 3
 TICK_TABLES, TICK_CHANGED, TICK_ROWS = 1000, 10, 1000
-DELTA_ROWS = MEDIUM_ROWS = 100_000
+DELTA_ROWS = MEDIUM_ROWS = WAITING_ROWS = 100_000
 PROBES_AT_ONCE, PROBE_S = 20, 0.05
 
 
@@ -26,6 +26,8 @@ def source_tables(rows: int) -> list[dict[str, object]]:
         ("versions", "rowversion", rows),
         ("hashed", "hash", rows),
         ("delta", "rowversion", DELTA_ROWS),
+        ("parents", "hash", WAITING_ROWS),
+        ("children", "hash", WAITING_ROWS),
     ]
     for number in range(1, ROUNDS + 1):
         kinds += [(f"load_{number}", "hash", rows), (f"deferred_{number}", "hash", rows), (f"full_{number}", "full", rows),
@@ -360,6 +362,41 @@ def delta_1k(bench: Bench) -> Iterator[Line]:
     yield line("delta_1k", changed, bench.rounds("delta_1k", changed, run))
 
 
+def release_100k(bench: Bench) -> Iterator[Line]:
+    """Rows that wait for some 60,000 parents, all of which come at once; against COPY of them and their delete."""
+    rig, at = bench.rig, f"/api/v1/entities/{bench.rig.entity('children')}"
+    bench.loaded("parents", WAITING_ROWS)
+    declared = {"columns": ["qty"], "slug": "parents", "parent_columns": ["id"]}
+    rig.api.put(at, json=rig.api.get(at).json() | {"parents": [declared]}).raise_for_status()
+
+    def run(_: int) -> Mapping[str, Any]:
+        rig.execute("UPDATE public.parents SET _bridge_deleted = true")
+        rig.execute("TRUNCATE public.children")
+        held = rig.work("sync", entity=rig.entity("children"))["run"]["held"]
+        if held != WAITING_ROWS:
+            raise RuntimeError(f"children: {held} rows wait instead of {WAITING_ROWS}")
+        rig.execute("UPDATE public.parents SET _bridge_deleted = false")
+        rig.execute("VACUUM (ANALYZE) public.parents")
+        rig.execute("UPDATE bridge.awaited_parents SET arrived_at = now()")
+        deleted = rig.work("delete", entity=rig.entity("children"))
+        rig.execute("CHECKPOINT")
+        answer = rig.work("release", entity=rig.entity("children"))
+        return _checked("children", answer, inserted=WAITING_ROWS) | {"delete_seconds": deleted["seconds"]}
+
+    done = bench.rounds("release_100k", WAITING_ROWS, run)
+    delete = median(d.answer["delete_seconds"] for d in done)
+    both = median(
+        d.answer["seconds"] / (d.copy["seconds"] + d.answer["delete_seconds"]) for d in done if d.copy
+    )
+    yield line(
+        "release_100k",
+        WAITING_ROWS,
+        done,
+        delete_seconds=round(delete, 3),
+        ratio_to_copy_and_delete=round(both, 3),
+    )
+
+
 def import_seconds(bench: Bench) -> Iterator[Line]:
     """Importing the function app in a fresh process, against azure.functions alone."""
     both: dict[str, list[float]] = {"azure.functions": [], "function_app": []}
@@ -383,5 +420,5 @@ def _import_s(module: str) -> float:
 CASES: dict[str, Callable[[Bench], Iterator[Line]]] = {
     case.__name__: case
     for case in (full_load, full_load_deferred, full_publish, verify_unchanged, small_10k, medium_100k, hash_resync_1pct, hash_resync_0pct,
-                 rowversion_1pct, tick_1000_tables, idle_tick_cpu, delta_1k, import_seconds)
+                 rowversion_1pct, tick_1000_tables, idle_tick_cpu, delta_1k, release_100k, import_seconds)
 }  # fmt: skip

@@ -57,6 +57,33 @@ def verify(asked: Asked) -> dict[str, Any]:
     return spent.as_dict() | {"outcome": found["outcome"], "why": found["why"], "findings": found["findings"]}
 
 
+def release(asked: Asked) -> dict[str, Any]:
+    """Waiting rows whose parents came: from the timer that finds them to the last commit."""
+    app = _app()
+    app.deliveries  # noqa: B018
+    with metered() as spent:
+        app.retries.run()
+        app.drain()
+    text = "SELECT uid FROM bridge.sync_runs WHERE entity_uid = %s AND purpose = 'retry' ORDER BY created_at DESC LIMIT 1"
+    with app.database.connection() as connection:
+        run = connection.execute(text, [UUID(asked["entity"])]).fetchone()["uid"]
+    return spent.as_dict() | {"run": _run_row(app, run)}
+
+
+def delete(asked: Asked) -> dict[str, Any]:
+    """What deleting an entity's waiting rows costs, in a copy of their table."""
+    app = _app()
+    held = sql.Identifier("bridge", f"held_{UUID(asked['entity']).hex}")
+    with app.database.connection() as connection:
+        connection.execute(sql.SQL("CREATE TABLE bench_gone (LIKE {} INCLUDING ALL)").format(held))
+        connection.execute(sql.SQL("INSERT INTO bench_gone SELECT * FROM {}").format(held))
+    with metered() as spent, app.database.connection() as connection:
+        connection.execute("DELETE FROM bench_gone")
+    with app.database.connection() as connection:
+        connection.execute("DROP TABLE bench_gone")
+    return spent.as_dict()
+
+
 def tick(_: Asked) -> dict[str, Any]:
     """One tick of detection, then the syncs it asked for, each with a clock of its own."""
     app = _app()
@@ -119,7 +146,7 @@ def _last_run(app: Any, entity: UUID) -> UUID:
 
 def _run_row(app: Any, run: UUID) -> dict[str, Any]:
     text = """SELECT r.status, r.error->>'code' AS error, sum(s.fetched)::int AS fetched, sum(s.inserted)::int AS inserted,
-        sum(s.updated)::int AS updated, sum(s.unchanged)::int AS unchanged, count(*)::int AS slices
+        sum(s.updated)::int AS updated, sum(s.unchanged)::int AS unchanged, sum(s.held)::int AS held, count(*)::int AS slices
         FROM bridge.sync_runs r JOIN bridge.sync_slices s ON s.run_uid = r.uid WHERE r.uid = %s GROUP BY r.uid"""
     with app.database.connection() as connection:
         row: dict[str, Any] = connection.execute(text, [run]).fetchone()
@@ -127,7 +154,8 @@ def _run_row(app: Any, run: UUID) -> dict[str, Any]:
 
 
 JOBS: dict[str, Callable[[Asked], dict[str, Any]]] = {
-    "copy": copy, "sync": sync, "verify": verify, "tick": tick, "through_queue": through_queue,
+    "copy": copy, "sync": sync, "verify": verify, "tick": tick, "through_queue": through_queue, "release": release,
+    "delete": delete,
 }  # fmt: skip
 
 

@@ -91,14 +91,23 @@ def open_rejects(world: World) -> Counter[int]:
     return Counter(int(json.loads(row["raw"])["data"]["id"]) for row in rows)
 
 
+def waiting_versions(world: World) -> dict[int, int]:
+    """The version in which each waiting row is held, by id."""
+    rows = world.ask("SELECT key, version FROM bridge.pending_children WHERE version IS NOT NULL")
+    return {int(row["key"]): int(row["version"]) for row in rows}
+
+
 def duplicate_problems(world: World) -> list[str]:
     twice = world.ask("SELECT id FROM public.orders GROUP BY id HAVING count(*) > 1")
     hashes = world.ask("SELECT 1 FROM public.orders GROUP BY _bridge_erp_key_hash HAVING count(*) > 1")
     return [f"{row['id']}: stored twice" for row in twice] + ["a key hash stands twice"] * len(hashes)
 
 
-def counter_problems(world: World) -> list[str]:
-    """Conservation of each finished run; and inserted rows, over all runs, are the rows there are."""
+def counter_problems(world: World, beside: int = 0) -> list[str]:
+    """Conservation of each finished run; and inserted rows, over all runs, are the rows there are.
+
+    `beside`: rows that stand in other tables.
+    """
     found = []
     for run in world.runs():
         outcomes = sum(run[n] for n in ("inserted", "updated", "unchanged", "superseded", "rejected", "held"))
@@ -106,7 +115,7 @@ def counter_problems(world: World) -> list[str]:
         unpublished = run["error"] is not None and run["error"]["code"] == "unproven"
         if run["status"] in ("success", "partial") and not unpublished and run["fetched"] != outcomes:
             found.append(f"run {run['uid']}: {run['fetched']} fetched, {outcomes} accounted for")
-    inserted, stored = sum(run["inserted"] for run in world.runs()), len(world.target())
+    inserted, stored = sum(run["inserted"] for run in world.runs()), len(world.target()) + beside
     if inserted != stored:
         found.append(f"{inserted} rows inserted by all runs, {stored} stored")
     return found
@@ -119,12 +128,13 @@ def watermark_problems(world: World) -> list[str]:
     watermark = world.one("SELECT watermark FROM bridge.erp_sync_state")
     if watermark is None:
         return []
-    target, rejected = world.target(), open_rejects(world)
+    target, rejected, waiting = world.target(), open_rejects(world), waiting_versions(world)
     return [
         f"{row['id']}: version {row['version']} is at or below the watermark and nowhere"
         for row in world.source()
         if int(row["version"]) <= int(watermark)
         and not rejected[row["id"]]
+        and waiting.get(row["id"], -1) < int(row["version"])
         and (
             row["id"] not in target or int(target[row["id"]]["_bridge_erp_rowversion"]) < int(row["version"])
         )

@@ -163,6 +163,14 @@ class World:
 
     # the work
 
+    def sync_of(self, slug: str) -> None:
+        """A delta of another table, asked for by a person, and all that it leads to."""
+        uid = self.one("SELECT uid FROM bridge.entities WHERE slug = %s", slug)
+        answer = self.api.ask("POST", f"/api/v1/entities/{uid}/sync", json={})
+        assert answer.status_code == 202, answer.text
+        self.app.send_outbox()
+        self.drain()
+
     def due(self) -> None:
         self.ask("UPDATE bridge.erp_sync_state SET due_at = now()")
 
@@ -327,6 +335,7 @@ def made(
     rows: int = ROWS,
     seeded: list[dict[str, object]] | None = None,
     spec: TableSpec | None = None,
+    beside: Mapping[TableSpec, list[dict[str, object]]] | None = None,
     **env: str,
 ) -> Iterator[World]:
     """A registered world whose first load is still to come."""
@@ -335,7 +344,9 @@ def made(
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     table = spec or orders(strategy)
     given = seeded if seeded is not None else [order(n) for n in range(1, rows + 1)]
-    erp = SampleErp(folder / name, tables=[table], rows={table.slug: given}).start()
+    more = dict(beside or {})
+    filled = {table.slug: given} | {other.slug: seeds for other, seeds in more.items()}
+    erp = SampleErp(folder / name, tables=[table, *more], rows=filled).start()
     settings = _environment(server, name, storage, erp) | env
     app = composed(settings)
     try:
@@ -377,7 +388,7 @@ def _registered(strategy: Strategy, dsn: str, env: dict[str, str], erp: SampleEr
         env["AzureWebJobsStorage"], env["SYNC_QUEUE_NAME"],
         message_decode_policy=TextBase64DecodePolicy(), message_encode_policy=TextBase64EncodePolicy(),
     )  # fmt: skip
-    entity = uuid.UUID(found.json()["items"][0]["entity_uid"])
+    entity = uuid.UUID(next(i["entity_uid"] for i in found.json()["items"] if i["slug"] == SLUG))
     world = World(strategy, dsn, env, erp, queue, app, entity, connector, api)
     world.put_entity(delete_after_missing=1, key_sweep_interval_seconds=0)
     return world

@@ -35,6 +35,13 @@ def test_a_write_to_a_table_that_did_not_change_is_wrong() -> None:
     assert found == ["planes: did not change at the source, yet {'updated': 1}"]
 
 
+def test_a_flight_that_is_neither_live_nor_waiting_is_missed() -> None:
+    told = {"flights": {"deleted": 120}}
+    runs = [run("1", inserted=280_481), run("1", inserted=6_000, soft_deleted=100)]
+    assert totals.every_flight([runs], SLUGS, told, 336_656 - 286_381) == []
+    assert totals.every_flight([runs], SLUGS, told, 50_000)
+
+
 def test_a_first_load_that_lacks_rows_is_wrong() -> None:
     runs = [run("1", fetched=336_775, inserted=336_775)]
     assert "flights: fetched 336775, expected 336776" in totals.fresh_first(runs, SLUGS)

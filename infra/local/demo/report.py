@@ -5,7 +5,17 @@ from datetime import datetime
 
 from infra.local.demo.watch import Run
 
-COLUMNS = ("fetched", "inserted", "updated", "unchanged", "superseded", "rejected", "held", "soft_deleted")
+COLUMNS = (
+    "fetched",
+    "inserted",
+    "updated",
+    "unchanged",
+    "superseded",
+    "rejected",
+    "held",
+    "released",
+    "soft_deleted",
+)
 HEADINGS = {"soft_deleted": "deleted"}
 
 
@@ -34,6 +44,8 @@ def _counts(run: Run) -> list[str]:
 
 def _pass(run: Run, strategies: Mapping[str, str]) -> str:
     """What kind of pass it was; a rowversion table's `hash` pass is its key sweep."""
+    if run["trigger"] == "retry":
+        return "retry"
     strategy = str(run["strategy"])
     return strategy if strategy == strategies[run["entity_uid"]] else "key sweep"
 

@@ -1,4 +1,4 @@
-"""The demo's three steps, done through HTTP as a person would: register, load, change and load again."""
+"""The demo's four steps, done through HTTP as a person would: register, load, change and load again, repair."""
 
 import json
 import time
@@ -11,13 +11,19 @@ from azure.data.tables import TableClient
 
 from infra.local.demo import report, totals
 from infra.local.demo.client import Client, DemoError
-from infra.local.demo.watch import Run, Watch
+from infra.local.demo.watch import POLL_S, UNFINISHED, Run, Watch
 
 CONNECTOR = "sample-erp"
 SECRET_NAME = "sample-erp"
+BROKEN_WORD = "n/a"  # what the story puts into a number
 # Pages as large as the sample ERP serves; the sweep finds deletes in the very tick they happen.
 CHOICES = {"page_size": 10_000, "delete_after_missing": 1}
-PER_TABLE = {"flights": {"key_sweep_interval_seconds": 0}}
+PARENTS = [
+    {"columns": ["tailnum"], "slug": "planes", "parent_columns": ["tailnum"]},
+    {"columns": ["dest"], "slug": "airports", "parent_columns": ["faa"]},
+]
+PER_TABLE: dict[str, dict[str, Any]] = {"flights": {"key_sweep_interval_seconds": 0, "parents": PARENTS}}
+REPLAY_TIMEOUT_S = 120.0
 
 
 @dataclass(slots=True)
@@ -41,14 +47,23 @@ class Story:
             self.problems += totals.fresh_first(runs, watch.slugs)
         elif before["rowversion"] == self._remembered_version():
             self.problems += totals.unchanged_tables(runs, watch.slugs, frozenset())
+        self._explain_waiting(watch)
+        ticks = [runs]
         told = self._change()
         second, runs = self._tick(watch, "3. Second tick: only the tables that changed")
         if fresh:
             self.problems += totals.fresh_second(runs, watch.slugs, told, len(self._rejects(watch)))
         self.problems += totals.unchanged_tables(runs, watch.slugs, _changed(told))
         self._explain_rejects(watch)
+        self._explain_waiting(watch)
+        replay, replayed = self._replay(watch)
+        if fresh:
+            waiting = self._waiting(watch)
+            self.problems += totals.every_flight([*ticks, runs, replayed], watch.slugs, told, waiting)
+            if replay != {"replayed": told["flights"]["broken"], "landed": told["flights"]["broken"]}:
+                self.problems.append(f"replay: {replay}, expected every broken row to land")
         self.remembered.write_text(json.dumps({"rowversion": self.erp.get("/control/health")["rowversion"]}))
-        return {"first_tick": first, "second_tick": second}
+        return {"first_tick": first, "second_tick": second, "replay": replay}
 
     def _register(self) -> tuple[Watch, bool]:
         self.say("1. Register the sample ERP as a connector and discover its tables")
@@ -81,7 +96,9 @@ class Story:
                 raise DemoError(f"{one['slug']} could not be discovered: {one['error']}")
             entity = self._choose(connector_uid, one["entity_uid"], one["slug"])
             keys = " + ".join(entity["business_keys"])
-            self.say(f"   {one['slug']:<9} {one['status']:<10} {entity['delta_strategy']:<11} key {keys}")
+            waits = ", ".join(f"{'+'.join(p['columns'])} in {p['slug']}" for p in entity["parents"])
+            line = f"   {one['slug']:<9} {one['status']:<10} {entity['delta_strategy']:<11} key {keys}"
+            self.say(line + (f"; parents: {waits}" if waits else ""))
             entities.append(entity)
         return entities
 
@@ -127,6 +144,60 @@ class Story:
         for one in self._rejects(watch)[:5]:
             slug = watch.slugs[one["entity_uid"]]
             self.say(f"  reject: {slug} {one['key']}: {one['code']}, {one['message']}")
+
+    def _waiting(self, watch: Watch) -> int:
+        """Rows that wait for a parent."""
+        return sum(one["children"] for one in self._waiting_counts(watch) if one["parent"] is None)
+
+    def _waiting_counts(self, watch: Watch) -> list[Mapping[str, Any]]:
+        page = self.host.get("/api/v1/pending-children/counts", connector_uid=watch.connector_uid)
+        items: list[Mapping[str, Any]] = page["items"]
+        return items
+
+    def _explain_waiting(self, watch: Watch) -> None:
+        for one in self._waiting_counts(watch):
+            if one["parent"] is not None:
+                slug = watch.slugs[one["entity_uid"]]
+                self.say(
+                    f"  waiting: {one['children']:,} {slug} for {one['parents']:,} missing {one['parent']}"
+                )
+
+    def _replay(self, watch: Watch) -> tuple[dict[str, int], Sequence[Run]]:
+        """Let the rule that refused a row accept it, and try the reject again; what that did, and its runs."""
+        rejects = [one for one in self._rejects(watch) if one["column"]]
+        self.say("\n4. The rule that refused the row is repaired, and the reject replayed")
+        if not rejects:
+            self.say("  nothing to replay: the rule accepts what was broken this time")
+            return {"replayed": 0, "landed": 0}, ()
+        for entity_uid, column in sorted({(one["entity_uid"], one["column"]) for one in rejects}):
+            self._accept(entity_uid, column)
+        body = {"connector_uid": watch.connector_uid}
+        asked = self.host.post("/api/v1/sync/retry-failed", body)
+        runs = [self._ended(one["run_uid"]) for one in asked["runs"]]
+        landed = sum(run["inserted"] + run["updated"] + run["unchanged"] for run in runs)
+        self.say(report.table(runs, watch.slugs, watch.strategies))
+        self.problems += totals.every_tick(runs, watch.slugs)
+        return {"replayed": sum(run["fetched"] for run in runs), "landed": landed}, runs
+
+    def _accept(self, entity_uid: str, column: str) -> None:
+        entity = self.host.get(f"/api/v1/entities/{entity_uid}")
+        for mapping in entity["field_mappings"]:
+            if mapping["source"] == column:
+                mapping["rules"] = mapping["rules"] | {"null_values": [BROKEN_WORD]}
+        self.host.put(f"/api/v1/entities/{entity_uid}", entity)
+        self.say(f"  {entity['slug']}.{column}: {BROKEN_WORD!r} counts as NULL from now on")
+
+    def _ended(self, run_uid: str) -> Run:
+        deadline = time.monotonic() + REPLAY_TIMEOUT_S
+        while True:
+            run: Run = self.host.get(f"/api/v1/runs/{run_uid}")
+            if run["status"] not in UNFINISHED:
+                return run
+            if time.monotonic() > deadline:
+                raise DemoError(
+                    f"run {run_uid} did not end within {REPLAY_TIMEOUT_S:.0f} s; see .local/logs/host.log"
+                )
+            time.sleep(POLL_S)
 
     def _remembered_version(self) -> int | None:
         if not self.remembered.exists():

@@ -27,7 +27,7 @@ from shared.errors import AppError, ConflictError, NotFoundError, TargetUnavaila
 from shared.sql import query
 from shared.sync.catalogue import Catalogued, Change, Connector, Entity, FieldMapping
 from shared.sync.consent import Consent, acts_of, plan_of
-from shared.sync.description import ApiColumn, ApiDescription
+from shared.sync.description import ApiColumn, ApiDescription, ApiParent
 from shared.sync.discovery import discover
 from shared.sync.model import ColumnType, Expression, Rules, VersionSpec
 from shared.sync.types import rewires
@@ -228,6 +228,13 @@ class Catalogue:
         if source is None:
             raise _not_found("connector", row["connector_uid"])
         return _entity(row), self._mappings(connection, [uid]).get(uid, ()), _connector(source)
+
+    def siblings(self, connection: Connection, connector_uid: UUID) -> dict[str, Catalogued]:
+        """The connector's entities that declare parents or are declared as one, by slug."""
+        values = {"connector": connector_uid}
+        rows = connection.execute(query("catalogue_siblings", self._schema), values).fetchall()
+        mappings = self._mappings(connection, [row["uid"] for row in rows])
+        return {row["slug"]: Catalogued(_entity(row), mappings.get(row["uid"], ())) for row in rows}
 
     def change_entity(
         self,
@@ -543,7 +550,7 @@ def _not_found(kind: str, uid: UUID) -> NotFoundError:
 
 _PLURALS = {"connector": "connectors", "entity": "entities"}
 _CONNECTOR_FIELDS = tuple(f.name for f in fields(Connector))
-_JSON_FIELDS = ("version", "columns", "warnings", "parameters")
+_JSON_FIELDS = ("version", "columns", "warnings", "parameters", "parents")
 _ENTITY_FIELDS = tuple(f.name for f in fields(Entity))
 
 
@@ -565,11 +572,17 @@ def _entity(row: Mapping[str, Any]) -> Entity:
             "business_keys": tuple(row["business_keys"]),
             "version": None if version is None else msgspec.convert(version, VersionSpec),
             "columns": msgspec.convert(row["columns"], tuple[ApiColumn, ...]),
+            "parents": msgspec.convert(row["parents"], tuple[ApiParent, ...]),
             "delete_guard_percent": float(row["delete_guard_percent"]),
+            "reject_threshold_percent": _number(row["reject_threshold_percent"]),
             "person_set": tuple(row["person_set"]),
             "warnings": tuple(row["warnings"]),
         }
     )
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _entity_values(entity: Entity) -> dict[str, object]:

@@ -10,7 +10,7 @@ from psycopg import errors as pg
 from psycopg import sql
 
 from shared.adapters.postgres.database import Connection
-from shared.adapters.postgres.removal import slice_update
+from shared.adapters.postgres.fence import slice_update
 from shared.adapters.postgres.statements import DATA, KEY, REFERENCE_TEXT, ROWVERSION, UID, Statements, names
 from shared.adapters.postgres.tables import hash_index_name, key_constraint_name
 from shared.sql import query

@@ -23,6 +23,7 @@ class Overview:
         entity_uid: UUID | None = None,
         connector_uid: UUID | None = None,
         status: str | None = None,
+        code: str | None = None,
         limit: int = 100,
         after: tuple[datetime, UUID] | None = None,
     ) -> list[Mapping[str, Any]]:
@@ -34,12 +35,75 @@ class Overview:
             "entity_uid": entity_uid,
             "connector_uid": connector_uid,
             "status": status,
+            "code": code,
             "limit": limit,
             "after_at": at,
             "after_uid": after_uid,
         }
         with self._database.connection() as connection:
             return list(connection.execute(query("catalogue_failed_records", self._database.schema), values))
+
+    def reject_counts(
+        self,
+        tenants: frozenset[str] | None,
+        *,
+        entity_uid: UUID | None = None,
+        connector_uid: UUID | None = None,
+        status: str | None = None,
+    ) -> list[Mapping[str, Any]]:
+        """entity_uid, code, status, count, oldest, newest; the most frequent first."""
+        values = {
+            "tenants": None if tenants is None else sorted(tenants),
+            "entity_uid": entity_uid,
+            "connector_uid": connector_uid,
+            "status": status,
+        }
+        with self._database.connection() as connection:
+            return list(connection.execute(query("rejects_counted", self._database.schema), values))
+
+    def pending_counts(
+        self,
+        tenants: frozenset[str] | None,
+        *,
+        entity_uid: UUID | None = None,
+        connector_uid: UUID | None = None,
+    ) -> list[Mapping[str, Any]]:
+        """entity_uid, parent (null: as a whole), children, parents, orphans, oldest."""
+        values = {
+            "tenants": None if tenants is None else sorted(tenants),
+            "entity_uid": entity_uid,
+            "connector_uid": connector_uid,
+        }
+        with self._database.connection() as connection:
+            return list(connection.execute(query("pending_counted", self._database.schema), values))
+
+    def pending_children(
+        self,
+        tenants: frozenset[str] | None,
+        *,
+        entity_uid: UUID | None = None,
+        connector_uid: UUID | None = None,
+        status: str | None = None,
+        parent_key: str | None = None,
+        limit: int = 100,
+        after: tuple[datetime, UUID] | None = None,
+    ) -> list[Mapping[str, Any]]:
+        """Rows of the view pending_children, newest first, those after the moment and uid of the page before."""
+        at, after_uid = after or (None, None)
+        values = {
+            "tenants": None if tenants is None else sorted(tenants),
+            "entity_uid": entity_uid,
+            "connector_uid": connector_uid,
+            "status": status,
+            "parent_key": parent_key,
+            "limit": limit,
+            "after_at": at,
+            "after_uid": after_uid,
+        }
+        with self._database.connection() as connection:
+            return list(
+                connection.execute(query("catalogue_pending_children", self._database.schema), values)
+            )
 
     def stats(
         self,

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 from shared.adapters.postgres import adoption
 from shared.adapters.postgres.copy_format import Bytes, Field
 from shared.adapters.postgres.database import Connection
-from shared.adapters.postgres.removal import hold_fence, slice_update
+from shared.adapters.postgres.fence import hold_fence, slice_update
 from shared.adapters.postgres.send import send
 from shared.adapters.postgres.statements import (
     BRIDGE_TYPES,

@@ -6,6 +6,9 @@ from typing import Any
 from psycopg import sql
 
 from shared.adapters.postgres.database import Connection
+from shared.adapters.postgres.fence import hold_fence, share_state, slice_update
+from shared.adapters.postgres.holding import READ_AT, Backoff, held_table
+from shared.adapters.postgres.snapshot_parents import answer_snapshot, arrive_snapshot, hold_snapshot
 from shared.adapters.postgres.statements import (
     DATA,
     DELETED,
@@ -43,32 +46,18 @@ CLOSE_ABSENT = (
 )
 
 
+# The same for a waiting row, but for rows fetched since the pass began.
+CLOSE_WAITING = (
+    "DELETE FROM {held} h WHERE h.{read_at} < %(began)s"
+    " AND NOT EXISTS (SELECT 1 FROM {seen} s WHERE s.key_hash = h.{key})"
+)
+
 # A key stood twice, and this pass met the landed copy alone.
 CLOSE_SETTLED = (
     "UPDATE {failed} f SET status = 'resolved', updated_at = now()"
     " WHERE f.entity_uid = %(entity)s AND f.status = 'open' AND f.code = 'duplicate_key' AND f.updated_at < %(began)s"
     " AND f.rival_met_at >= %(began)s"
 )
-
-
-def slice_update(claim: Claim, counters: Counters) -> dict[str, Any]:
-    """The parameters that name a slice and what to add to its counters."""
-    return {"run": claim.run_uid, "slice": claim.slice} | {
-        name: getattr(counters, name) for name in Counters.__dataclass_fields__
-    }
-
-
-def hold_fence(connection: Connection, claim: Claim, schema: str) -> None:
-    """The last reads of a slice's transaction: the entity's generation, then the slice; FencedError if stale."""
-    ids = {"run": claim.run_uid, "slice": claim.slice, "entity": claim.config.entity_uid}
-    row = connection.execute(query("fence", schema), ids).fetchone()
-    if row is None or row["epoch"] != claim.epoch or row["generation"] != claim.config.generation:
-        raise FencedError(f"{claim.config.slug}: slice {claim.slice} belongs to another delivery now")
-
-
-def share_state(connection: Connection, claim: Claim, schema: str) -> None:
-    """Take the entity's state before the slice, as every transaction does that needs both."""
-    connection.execute(query("state_share", schema), {"entity": claim.config.entity_uid})
 
 
 def mark_missing(connection: Connection, claim: Claim, statements: Statements) -> Due:
@@ -83,6 +72,8 @@ def mark_missing(connection: Connection, claim: Claim, statements: Statements) -
         if row["unkeyed_rejects"] == 0:
             # A reject without a key may be any of these rows: such a pass proves nobody's absence.
             _count_absent(connection, statements, ids)
+            if claim.may_hold:
+                _close_waiting(connection, statements, ids)
         connection.execute(query("pass_marked", schema), ids | {"after": claim.config.delete_after_missing})
     # Counting a large table twice is for the guard, which has nothing to judge where nothing is due.
     counted = (
@@ -121,6 +112,12 @@ def _count_absent(connection: Connection, statements: Statements, ids: dict[str,
     connection.execute(_compose(CLOSE_SETTLED, statements), ids)
 
 
+def _close_waiting(connection: Connection, statements: Statements, ids: dict[str, Any]) -> None:
+    """A waiting row that the pass did not meet is gone at the source; one with a live older version waits for that."""
+    live = " AND NOT EXISTS (SELECT 1 FROM {target} t WHERE t.{key} = h.{key} AND NOT t.{deleted})"
+    connection.execute(_compose(CLOSE_WAITING + live, statements), ids)
+
+
 def _all_met(connection: Connection, statements: Statements) -> bool:
     """Whether the pass met each live key once and nothing else, by count and two 64-bit sums.
 
@@ -146,8 +143,15 @@ def _compose(text: str, statements: Statements, **more: sql.Composable) -> sql.C
         "target": statements.target,
         "same_key": statements.same_key("t", "u"),
         "keys": names([c.name for c in statements.keys]),
+        "held": held_table(statements.schema, statements.config.entity_uid),
+        "read_at": sql.Identifier(READ_AT),
     }
     return sql.SQL(text).format(**parts, **_BRIDGE, **more)
+
+
+_CLOSE_DUE = (
+    " waiting AS (DELETE FROM {held} h USING due WHERE h.{key} = due.key_hash AND h.{read_at} < %(began)s),"
+)
 
 
 @dataclass(slots=True)
@@ -174,11 +178,13 @@ class PostgresDeletion:
             "   LIMIT %(limit)s) RETURNING key_hash),"
             " closed AS (UPDATE {failed} f SET status = 'resolved', updated_at = now() FROM due"
             "   WHERE f.entity_uid = %(entity)s AND f.status = 'open' AND f.key_hash = due.key_hash),"
+            "{closed_waiting}"
             " gone AS (UPDATE {target} t SET {deleted} = true, {deleted_at} = now(), {updated} = now() FROM due"
             "   WHERE t.{key} = due.key_hash AND NOT t.{deleted} AND t.{updated} < %(began)s RETURNING 1)"
             " SELECT (SELECT count(*) FROM due) AS taken, (SELECT count(*) FROM gone) AS gone"
         )
         share_state(self.connection, self.claim, self.statements.schema)
+        text = text.replace("{closed_waiting}", _CLOSE_DUE if self.claim.may_hold else "")
         row = self.connection.execute(_compose(text, self.statements), ids).fetchone()
         assert row is not None
         counters = slice_update(self.claim, Counters(soft_deleted=row["gone"]))
@@ -193,6 +199,13 @@ class PostgresDeletion:
         hold_fence(self.connection, self.claim, self.statements.schema)
 
 
+# Without versions, whatever was written since this pass began is a rival's, and newer than our pages.
+_OLDER = sql.SQL(
+    "((u.{version} < t.{version} AND t.{updated} >= %(since)s) IS TRUE"
+    " OR ((u.{version} IS NULL OR t.{version} IS NULL) AND t.{updated} >= %(began)s))"
+)
+
+
 @dataclass(slots=True)
 class PostgresPublication:
     """`sync.ports.Publication`: readers see the old state or the new, never a mix."""
@@ -201,6 +214,7 @@ class PostgresPublication:
     claim: Claim
     statements: Statements
     lease_s: int
+    backoff: Backoff
 
     def walked(self) -> Counters:
         """Totals of the run's other slices."""
@@ -288,11 +302,7 @@ class PostgresPublication:
     def apply(self, *, delete: bool) -> Counters:
         """Set-based: count the superseded, overwrite, touch, insert, then soft-delete what is absent."""
         since = {"since": self.claim.versions_since, "began": self.claim.pass_began}
-        # Without versions, whatever was written since this pass began is a rival's, and newer than our pages.
-        older = sql.SQL(
-            "((u.{version} < t.{version} AND t.{updated} >= %(since)s) IS TRUE"
-            " OR ((u.{version} IS NULL OR t.{version} IS NULL) AND t.{updated} >= %(began)s))"
-        ).format(**_BRIDGE)
+        older = _OLDER.format(**_BRIDGE)
         staged = self._count("SELECT count(*) AS n FROM {staging}")
         superseded = self._count(
             "SELECT count(*) AS n FROM {target} t JOIN {staging} u ON {same_key} WHERE {older}",
@@ -314,6 +324,7 @@ class PostgresPublication:
         )
         deleted = self._delete_absent() if delete else 0
         self._close_rejects(absent=delete)
+        released = self._settle_waiting(absent=delete)
         unchanged = staged - superseded - updated - inserted
         return Counters(
             inserted=inserted,
@@ -321,7 +332,24 @@ class PostgresPublication:
             unchanged=unchanged,
             superseded=superseded,
             soft_deleted=deleted,
+            released=released,
         )
+
+    def hold(self) -> Counters:
+        """See snapshot_parents.hold_snapshot."""
+        return hold_snapshot(
+            self.connection, self.claim, self.statements, self.backoff, _OLDER.format(**_BRIDGE)
+        )
+
+    def _settle_waiting(self, *, absent: bool) -> int:
+        """Wake who waits for these rows; close waiting rows that they answer, or whose keys are gone."""
+        arrive_snapshot(self.connection, self.statements)
+        if not self.claim.may_hold:
+            return 0
+        if absent:
+            gone = " AND NOT EXISTS (SELECT 1 FROM {staging} u WHERE u.{key} = h.{key})"
+            self._run(CLOSE_WAITING + gone, {"began": self.claim.pass_began})
+        return answer_snapshot(self.connection, self.claim, self.statements)
 
     def _delete_absent(self) -> int:
         return self._run(

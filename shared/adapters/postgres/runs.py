@@ -43,7 +43,7 @@ class Runs:
         self,
         entity_uid: UUID,
         *,
-        purpose: Literal["delta", "sweep", "refresh", "window", "backfill", "rehash", "verify"],
+        purpose: Literal["delta", "sweep", "refresh", "window", "backfill", "rehash", "verify", "retry"],
         trigger: Literal["timer", "manual", "window", "retry"],
         requested_by: str,
         allow_deletes: int | None = None,
@@ -95,19 +95,20 @@ class Runs:
             "uid": self._uuid7(),
             "entity": entity_uid,
             "connector": entity["connector_uid"],
-            "lane": "delta" if purpose == "delta" else "bulk",
+            "lane": "delta" if purpose in ("delta", "retry") else "bulk",
             "purpose": purpose,
             "strategy": config.strategy,
             "generation": generation,
             "config": frozen(config),
             "watermark": state["watermark"] if config.strategy == "rowversion" else None,
+            "waits_for": _parents_first(config) if purpose == "delta" else [],
         }
         connection.execute(query("run_insert", self._schema), run | asked)
         first = {
             "run": run["uid"],
             "slice": 0,
             "connector": entity["connector_uid"],
-            "kind": "walk",
+            "kind": "retry" if purpose == "retry" else "walk",
             "admitted": False,
         }
         connection.execute(query("slice_insert", self._schema), first)
@@ -121,6 +122,12 @@ class Runs:
         connection.execute(query("admit", self._schema), limit)
         uid: UUID = run["uid"]
         return uid
+
+    def create_in(
+        self, connection: Connection, entity_uid: UUID, purpose: str, asked: dict[str, Any]
+    ) -> UUID:
+        """The same inside the caller's transaction, which holds the connector's lock; the database's errors stay."""
+        return self._create(connection, entity_uid, purpose, {"allow_deletes": None, "reason": None} | asked)
 
     def _open_generation(self, connection: Connection, entity_uid: UUID, actor: str) -> int:
         row = connection.execute(query("generation_open", self._schema), {"entity": entity_uid}).fetchone()
@@ -190,6 +197,10 @@ class Runs:
 
 def _view(row: dict[str, Any]) -> RunView:
     return RunView(**{name: row[name] for name in _VIEW} | {"error": RunError.told(row["error"])})
+
+
+def _parents_first(config: RunConfig) -> list[UUID]:
+    return [UUID(parent.entity_uid) for parent in config.parents if parent.goes_first]
 
 
 def _write_cursor(at: datetime, uid: UUID) -> str:

@@ -16,6 +16,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres.database import Connection, Database
+from shared.adapters.postgres.holding import prepare
 from shared.adapters.postgres.masks import Seal, as_it_is
 from shared.adapters.postgres.statements import Statements
 from shared.errors import AppError, FencedError
@@ -31,7 +32,7 @@ from shared.sync.claims import (
     decide_claim,
 )
 from shared.sync.model import RunConfig
-from shared.sync.ports import Claim, Ending, Night
+from shared.sync.ports import Claim, Counters, Ending, Night
 
 # host.json's maxDequeueCount: a holder of that delivery is dead once its message is poison, whatever its lease says.
 MAX_DEQUEUES = 5
@@ -45,6 +46,7 @@ _MADE_HERE = {
     "pass_uid",
     "clock_ahead_s",
     "last_probe",
+    "may_hold",
     "night",
 }
 _CLAIM_COLUMNS = tuple(f.name for f in fields(Claim) if f.name not in _MADE_HERE)
@@ -74,11 +76,14 @@ class Slices:
         retry: Retry,
         decide: Callable[..., Decision] = decide_claim,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        wake: Callable[[Connection, UUID], None] = lambda _connection, _connector: None,
         seal: Seal = as_it_is,
     ) -> None:
+        """`wake` creates the retry runs that the end of a run made due, in the ending transaction."""
         self._database, self._schema, self._decide, self._now = database, database.schema, decide, now
         self._seal = seal
         self._lease_s, self._default_limit, self._retry = lease_s, default_limit, retry
+        self._wake = wake
 
     def claim(self, run_uid: UUID, slice_: int, message_id: str, dequeue_count: int) -> ClaimAnswer:
         """Claim the slice a message names, or say why not; a slice without a slot first tries to get one."""
@@ -112,17 +117,24 @@ class Slices:
             empty = _is_empty(connection, statements)
         connection.execute(query("run_started", self._schema), names | {"empty": empty})
         # These never know what is absent now: they don't delete, whatever they meet or miss.
-        deletes = row["purpose"] not in ("window", "backfill", "rehash", "verify")
+        deletes = row["purpose"] not in ("window", "backfill", "rehash", "verify", "retry")
         snapshot = config.strategy == "full" and row["purpose"] != "verify"
-        writes_seen = snapshot or (config.strategy == "hash" and not empty and deletes)
+        retries = row["kind"] == "retry"
+        may_hold = self._prepare_holding(connection, statements)
+        writes_seen = not retries and (snapshot or (config.strategy == "hash" and not empty and deletes))
         if row["pass_began"] is None and writes_seen:
             row = row | {"pass_began": self._begin_pass(connection, statements, config)}
-        if row["pass_began"] is None and config.strategy == "hash":
+        if row["pass_began"] is None and config.strategy == "hash" and not retries:
             # A first load has no pass, but must know its own rows when a key comes twice.
             row = row | {"pass_began": row["started_at"] or row["now"]}
         # How far PostgreSQL's clock is ahead of ours: the only use of ours, which may be wrong by any amount.
         ahead_s = (row["now"] - self._now()).total_seconds()
-        return _claim(row, config, empty=empty, writes_seen=writes_seen, ahead_s=ahead_s)
+        claim = _claim(row, config, empty=empty, writes_seen=writes_seen, ahead_s=ahead_s)
+        return replace(claim, may_hold=may_hold, first_load=claim.first_load and not retries)
+
+    def _prepare_holding(self, connection: Connection, statements: Statements) -> bool:
+        connection.execute("SELECT set_config('lock_timeout', '10s', true)")
+        return prepare(connection, statements)
 
     def _begin_pass(self, connection: Connection, statements: Statements, config: RunConfig) -> datetime:
         """A partition of its own for the keys this pass sees; dropping it later costs nothing."""
@@ -196,6 +208,12 @@ class Slices:
         self._fill_slots(connection, held)
         return True
 
+    def totals(self, claim: Claim) -> Counters:
+        """What the run's slices have counted so far: fetched, rejected and held rows."""
+        with self._database.connection() as connection:
+            row = connection.execute(query("run_totals", self._schema), {"run": claim.run_uid}).fetchone()
+        return Counters(**row) if row else Counters()
+
     def split(self, claim: Claim, cursors: Sequence[Mapping[str, Any]]) -> None:
         """Give the slice the first cursor and each of the others a slice of its own, as slots allow."""
         hit("continuation.before")
@@ -249,6 +267,10 @@ class Slices:
         hit("finish.before")
         with self._database.connection() as connection:
             held = self._hold(connection, claim)
+            if claim.may_hold and claim.kind != "retry":
+                # Rows that wait for each other: nothing else will ever arrive for them.
+                ids = {"entity": claim.config.entity_uid, "run": claim.run_uid}
+                connection.execute(query("awaited_circles", self._schema), ids)
             self._end(connection, held, claim.run_uid, claim.slice, ending)
             self._drop_work_tables(connection, claim)
         hit("finish.after")
@@ -274,7 +296,9 @@ class Slices:
             "ignored": Jsonb(list(ending.ignored)),
         }
         left = "state_after_night" if ending.night == "goes_on" else "state_after_run"
-        connection.execute(query(left, self._schema), parameters)
+        if held["purpose"] != "retry":
+            # A retry asked the source nothing: what the last sync left behind still stands.
+            connection.execute(query(left, self._schema), parameters)
         connection.execute(query("run_end", self._schema), parameters)
         slice_status = "failed" if ending.status == "failed" else "done"
         connection.execute(query("slice_end", self._schema), parameters | {"status": slice_status})
@@ -282,6 +306,7 @@ class Slices:
         if ending.night in ("finished", "again"):
             finished = {"finished": ending.night == "finished", "trouble": parameters["error"]}
             connection.execute(query("schedule_finish", self._schema), {"run": run_uid} | finished)
+        self._wake(connection, held["connector_uid"])
         self._fill_slots(connection, held)
 
     def _judged(self, connection: Connection, run_uid: UUID, ending: Ending) -> Ending:

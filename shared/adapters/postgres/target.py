@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,17 +16,20 @@ from psycopg import errors as pg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from shared.adapters.postgres import holding, rejected
 from shared.adapters.postgres.copy_format import Bytes, Field
+from shared.adapters.postgres.copying import BRIDGE_FRAME, target_fields
 from shared.adapters.postgres.database import RETRYABLE, Connection, Database, translate
+from shared.adapters.postgres.fence import hold_fence, slice_update
+from shared.adapters.postgres.holding import Backoff
 from shared.adapters.postgres.indexes import build, defer
 from shared.adapters.postgres.masks import Seal, as_it_is
 from shared.adapters.postgres.rehashing import PostgresRehash, plan_by_key
+from shared.adapters.postgres.release import PostgresRelease
 from shared.adapters.postgres.removal import (
     PostgresDeletion,
     PostgresPublication,
-    hold_fence,
     mark_missing,
-    slice_update,
 )
 from shared.adapters.postgres.schedules import advance
 from shared.adapters.postgres.send import send
@@ -35,10 +38,7 @@ from shared.adapters.postgres.statements import (
     BRIDGE_TYPES,
     DATA,
     HASH_BYTES,
-    KEY,
-    REFERENCE_TEXT,
     ROWVERSION,
-    UID,
     Statements,
 )
 from shared.errors import ConfigurationError, TargetRefusedError
@@ -49,37 +49,50 @@ from shared.sync.model import (
     RAW_KEY,
     REFERENCE,
     ROW,
-    ROW_HASH,
     VERSION,
     ColumnType,
     Kind,
+    Reference,
 )
-from shared.sync.ports import Chunk, ChunkConflictError, Claim, Counters, Due, RowsRefusedError
+from shared.sync.parents import Waiting
+from shared.sync.ports import Chunk, ChunkConflictError, Claim, Counters, Due, Refused, RowsRefusedError
 
 _NO_HASH = pl.Series([None], dtype=pl.Binary)
 _MICROSECONDS_TO_2000 = 946_684_800_000_000
 _REFUSED_VALUE = re.compile("22...|23502|23514|54000")  # data exceptions, NOT NULL, CHECK, index row too long
 _REFUSED_AT_MOST = 1000  # rows of a chunk; above it the table is at fault, not its rows
-_BRIDGE_FRAME = {KEY: KEY_HASH, DATA: ROW_HASH, ROWVERSION: VERSION, REFERENCE_TEXT: REFERENCE}
 
 
 class PostgresTarget:
     """`sync.ports.Target` over one database. `lease_s` must not be below the function timeout."""
 
     def __init__(
-        self, database: Database, *, lease_s: int, uuid7: Callable[[int], Bytes], seal: Seal = as_it_is
+        self,
+        database: Database,
+        *,
+        lease_s: int,
+        uuid7: Callable[[int], Bytes],
+        backoff: Backoff,
+        seal: Seal = as_it_is,
     ) -> None:
         self._database, self._lease_s = database, lease_s
-        self._uuid7, self._seal = uuid7, seal
+        self._uuid7, self._backoff, self._seal = uuid7, backoff, seal
 
     @contextmanager
     def chunk(self, claim: Claim) -> Iterator["PostgresChunk"]:
         """One REPEATABLE READ transaction: what was looked up is what gets written, or the server says no."""
+        with self._repeatable(claim) as (connection, statements):
+            yield PostgresChunk(
+                connection, claim, statements, self._lease_s, self._uuid7, self._backoff, self._seal
+            )
+
+    @contextmanager
+    def _repeatable(self, claim: Claim) -> Iterator[tuple[Connection, Statements]]:
         statements = Statements(claim.config, self._database.schema, claim.run_uid)
         try:
             with self._database.bare_connection() as connection:
                 connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                yield PostgresChunk(connection, claim, statements, self._lease_s, self._uuid7, self._seal)
+                yield connection, statements
         except pg.UndefinedTable:
             raise ConfigurationError(
                 f"{claim.config.slug}: its target table {statements.target.as_string()} does not exist",
@@ -92,6 +105,17 @@ class PostgresTarget:
             if _REFUSED_VALUE.fullmatch(error.sqlstate or ""):
                 raise RowsRefusedError(error.sqlstate) from None
             raise translate(error, self._database.server.name) from None
+
+    def rejects_due(self, claim: Claim, limit: int) -> tuple[Sequence[Refused], datetime] | None:
+        """See rejected.due."""
+        with self._database.connection() as connection:
+            return rejected.due(connection, claim, self._database.schema, limit)
+
+    @contextmanager
+    def release(self, claim: Claim) -> Iterator[PostgresRelease]:
+        """One batch of waiting rows, under the same isolation as a chunk."""
+        with self._repeatable(claim) as (connection, statements):
+            yield PostgresRelease(connection, claim, statements, self._lease_s, self._backoff)
 
     def build_indexes(self, claim: Claim) -> None:
         """See indexes.build; fenced like every write."""
@@ -120,7 +144,7 @@ class PostgresTarget:
         """A snapshot's publication, its slice locked from the first statement."""
         statements = Statements(claim.config, self._database.schema, claim.run_uid)
         with self._database.connection() as connection:
-            publication = PostgresPublication(connection, claim, statements, self._lease_s)
+            publication = PostgresPublication(connection, claim, statements, self._lease_s, self._backoff)
             publication.lock_slice()
             yield publication
 
@@ -173,14 +197,6 @@ class PostgresTarget:
         yield from self._halve(connection, statements, rows[middle:])
 
 
-def target_fields(statements: Statements, rows: pl.DataFrame, uids: Bytes | None) -> list[Field]:
-    """A batch's mapped and bridge columns, ready to send; new rows bring their uids."""
-    columns = statements.config.target_columns
-    fields = [Field(c.name, rows[f"t{i}"], c.type) for i, c in enumerate(columns)]
-    fields += [Field(name, rows[frame], BRIDGE_TYPES[name]) for name, frame in _BRIDGE_FRAME.items()]
-    return fields if uids is None else [*fields, Field(UID, uids, BRIDGE_TYPES[UID])]
-
-
 @dataclass(slots=True)
 class PostgresChunk:
     """`sync.ports.ChunkTransaction` over one open transaction."""
@@ -190,6 +206,7 @@ class PostgresChunk:
     statements: Statements
     lease_s: int
     uuid7: Callable[[int], Bytes]
+    backoff: Backoff
     seal: Seal
 
     def known(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -201,7 +218,7 @@ class PostgresChunk:
         fields += [
             Field(columns[i].name, rows[f"t{i}"], columns[i].type) for i in statements.config.key_positions
         ]
-        fields += [Field(name, rows[_BRIDGE_FRAME[name]], BRIDGE_TYPES[name]) for name in (DATA, ROWVERSION)]
+        fields += [Field(name, rows[BRIDGE_FRAME[name]], BRIDGE_TYPES[name]) for name in (DATA, ROWVERSION)]
         send(connection, sql.Identifier("chunk_keys"), fields)
         # A hash join would read the whole target for each chunk; the keys come in order, so the index is warm.
         _plan_by_index(connection, "off")
@@ -275,6 +292,8 @@ class PostgresChunk:
         send(self.connection, sql.Identifier("chunk_rejects"), fields)
         ids = {"run": self.claim.run_uid, "entity": self.claim.config.entity_uid}
         self.connection.execute(query("rejects_keep", schema), ids)
+        if self.claim.may_hold:
+            holding.close_by_rejects(self.connection, self.statements)
         self.connection.execute("DROP TABLE chunk_rejects")
 
     def disputed(self) -> frozenset[bytes]:
@@ -301,6 +320,38 @@ class PostgresChunk:
                 "standing": landed[ROW].is_in(standing.implode()).to_list(),
             }
             self.connection.execute(query("rejects_resolve", schema), parameters)
+
+    def absent_parents(self, reference: Reference, sought: pl.DataFrame) -> pl.Series:
+        """See holding.absent."""
+        return holding.absent(self.connection, self.statements, reference, sought)
+
+    def hold(self, waiting: Waiting, read_at: datetime) -> int:
+        """See holding.hold."""
+        return holding.hold(
+            self.connection,
+            self.claim,
+            self.statements,
+            waiting,
+            read_at=read_at,
+            uids=self.uuid7(waiting.rows.height),
+            backoff=self.backoff,
+        )
+
+    def answer(self, rows: pl.DataFrame, written: pl.DataFrame, read_at: datetime) -> int:
+        """See holding.answer."""
+        return holding.answer(self.connection, self.claim, self.statements, rows, written, read_at)
+
+    def arrive(self, key_hashes: pl.Series) -> None:
+        """See holding.arrive."""
+        holding.arrive(self.connection, self.statements, key_hashes)
+
+    def take_rejects(self, uids: Sequence[str]) -> None:
+        """See rejected.take."""
+        rejected.take(self.connection, self.claim, self.statements.schema, uids)
+
+    def settle_rejects(self, uids: Sequence[str], again: pl.DataFrame) -> None:
+        """See rejected.settle."""
+        rejected.settle(self.connection, self.claim, self.statements.schema, uids, again)
 
     def see(self, key_hashes: pl.Series, unkeyed: int) -> None:
         """COPY the pass's key hashes into its own partition."""

@@ -11,8 +11,8 @@ import polars as pl
 from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres.database import Connection, Database
+from shared.adapters.postgres.fence import hold_fence, slice_update
 from shared.adapters.postgres.reading import PostgresReader
-from shared.adapters.postgres.removal import hold_fence, slice_update
 from shared.adapters.postgres.slices import error_body
 from shared.errors import PermanentError
 from shared.sql import query

@@ -1,5 +1,6 @@
 -- Called under the connector's row lock: fill its free slots with the oldest slices that may start now, deltas
--- first, and write their messages. A bulk slice may start only while its entity has no delta in flight.
+-- first, and write their messages. A bulk slice may start only while its entity has no delta in flight; a delta that
+-- has not begun lets the deltas of its parents go first, for a quarter of an hour at most.
 WITH taken AS (
     SELECT count(*) AS n FROM {schema}.sync_slices
     WHERE connector_uid = %(connector)s AND admitted AND status IN ('queued', 'running')
@@ -10,6 +11,10 @@ WITH taken AS (
       AND (r.lane = 'delta' OR NOT EXISTS (
             SELECT 1 FROM {schema}.sync_runs d
             WHERE d.entity_uid = r.entity_uid AND d.lane = 'delta' AND d.status IN ('queued', 'running')))
+      AND NOT (r.started_at IS NULL AND r.created_at > clock_timestamp() - interval '15 minutes' AND EXISTS (
+            SELECT 1 FROM {schema}.sync_runs d
+            WHERE d.entity_uid = ANY (r.waits_for) AND d.lane = 'delta' AND d.purpose <> 'retry'
+              AND d.status IN ('queued', 'running')))
     ORDER BY r.lane = 'bulk', r.created_at, s.run_uid, s.slice
     LIMIT greatest(0, %(limit)s - (SELECT n FROM taken))
 ), admitted AS (

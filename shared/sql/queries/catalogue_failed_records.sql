@@ -8,6 +8,7 @@ SELECT f.*
    AND (%(entity_uid)s::uuid IS NULL OR f.entity_uid = %(entity_uid)s)
    AND (%(connector_uid)s::uuid IS NULL OR e.connector_uid = %(connector_uid)s)
    AND (%(status)s::text IS NULL OR f.status = %(status)s)
+   AND (%(code)s::text IS NULL OR f.code = %(code)s)
    AND (%(after_at)s::timestamptz IS NULL OR (f.created_at, f.uid) < (%(after_at)s, %(after_uid)s::uuid))
  ORDER BY f.created_at DESC, f.uid DESC
  LIMIT %(limit)s

@@ -1,6 +1,6 @@
 -- A sweep is due by its own interval; an interval of zero means every tick that finds the entity due.
 SELECT e.uid AS entity_uid, e.connector_uid, e.slug, e.delta_strategy AS strategy, e.version, t.watermark, e.overlap,
-       e.parameters,
+       e.parameters, e.parents <> '[]' AS has_parents,
        -- A key absent once waits for its second pass, which an unchanged source must not put off for ever.
        CASE WHEN e.delta_strategy = 'rowversion' OR NOT EXISTS (
                 SELECT 1 FROM {schema}.missing_keys m WHERE m.entity_uid = e.uid AND m.passes < e.delete_after_missing)

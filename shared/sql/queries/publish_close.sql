@@ -3,5 +3,5 @@ UPDATE {schema}.sync_slices SET
     lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s),
     inserted = inserted + %(inserted)s, updated = updated + %(updated)s, unchanged = unchanged + %(unchanged)s,
     superseded = superseded + %(superseded)s, rejected = rejected + %(rejected)s,
-    soft_deleted = soft_deleted + %(soft_deleted)s
+    held = held + %(held)s, released = released + %(released)s, soft_deleted = soft_deleted + %(soft_deleted)s
 WHERE run_uid = %(run)s AND slice = %(slice)s

@@ -13,5 +13,5 @@ WHERE n.key_hash IS NOT NULL OR NOT EXISTS (
       AND o.code = n.code AND o.raw IS NOT DISTINCT FROM n.raw)
 ON CONFLICT (entity_uid, key_hash) WHERE status = 'open' AND key_hash IS NOT NULL DO UPDATE
 SET run_uid = excluded.run_uid, version = excluded.version, stage = excluded.stage, "column" = excluded."column",
-    code = excluded.code, message = excluded.message, raw = excluded.raw, updated_at = now()
+    code = excluded.code, message = excluded.message, raw = excluded.raw, updated_at = now(), refused_at = now()
 WHERE f.version IS NULL OR excluded.version IS NULL OR excluded.version COLLATE "C" >= f.version COLLATE "C"

@@ -12,7 +12,10 @@ SELECT s.run_uid, s.slice, s.kind, s.status, s.admitted, s.cursor, s.chunk, s.ep
        p.uid AS pass_uid, p.began_at AS pass_began, clock_timestamp() AS now,
        r.lane = 'bulk' AND EXISTS (
             SELECT 1 FROM {schema}.sync_runs d WHERE d.entity_uid = r.entity_uid AND d.lane = 'delta'
-            AND d.status IN ('queued', 'running')) AS delta_in_flight
+            AND d.status IN ('queued', 'running')) AS delta_in_flight,
+       r.started_at IS NULL AND r.created_at > clock_timestamp() - interval '15 minutes' AND EXISTS (
+            SELECT 1 FROM {schema}.sync_runs d WHERE d.entity_uid = ANY (r.waits_for) AND d.lane = 'delta'
+            AND d.purpose <> 'retry' AND d.status IN ('queued', 'running')) AS parent_in_flight
 FROM {schema}.sync_slices s
 JOIN {schema}.sync_runs r ON r.uid = s.run_uid
 JOIN {schema}.erp_sync_state t ON t.entity_uid = r.entity_uid

@@ -12,6 +12,7 @@ import httpx
 from fastapi import FastAPI
 
 from shared.adapters.postgres.catalogue import Decide, Discovered, EntityView, Tenants
+from shared.adapters.postgres.retries import Asked, Wanted
 from shared.adapters.postgres.schedules import ScheduleChoice, ScheduleView
 from shared.adapters.postgres.views import RunView
 from shared.adapters.tokens import Caller
@@ -241,6 +242,19 @@ class FakeOverview:
         mine = {v.catalogued.entity.uid for v in self.catalogue.entities(tenants)}
         return [r for r in self.records if r["entity_uid"] in mine and uid in (None, r["uid"])][:limit]
 
+    def reject_counts(self, tenants: Tenants, **_: Any) -> list[Mapping[str, Any]]:
+        same = ("entity_uid", "code", "status")
+        return [
+            {n: r[n] for n in same} | {"count": 1, "oldest": AT, "newest": AT}
+            for r in self.failed_records(tenants)
+        ]
+
+    def pending_children(self, tenants: Tenants, **_: Any) -> list[Mapping[str, Any]]:
+        return []
+
+    def pending_counts(self, tenants: Tenants, **_: Any) -> list[Mapping[str, Any]]:
+        return []
+
     def stats(self, tenants: Tenants, *, limit: int = 100, **_: Any) -> Mapping[str, Any]:
         views = self.catalogue.entities(tenants)
         counts = {"fetched": 1000, "rejected": 3}
@@ -337,6 +351,25 @@ class FakePlanning:
         return Plan(mode, True, True, "hash", None, rows, {}, 0, 0, None, True, 0, 1, 0.0)
 
 
+@dataclass
+class FakeRejects:
+    """Rejects that are marked, or discarded, at a word."""
+
+    overview: FakeOverview
+
+    def ask(self, wanted: Wanted, actor: str) -> Asked:
+        found = self.overview.failed_records(wanted.tenants)
+        marked = [r for r in found if wanted.uids is None or r["uid"] in wanted.uids]
+        return Asked(len(marked), {record["entity_uid"]: uuid4() for record in marked})
+
+    def discard(self, uid: UUID, actor: str, reason: str) -> bool:
+        for record in self.overview.records:
+            if record["uid"] == uid and record["status"] == "open":
+                record |= {"status": "discarded", "closed_by": actor, "reason": reason}
+                return True
+        return False
+
+
 class FakeStore:
     """A vault that takes new values."""
 
@@ -393,6 +426,7 @@ class World:
             verifications=self.verifications,
             planning=self.planning,  # type: ignore[arg-type]
             planner=self.planning,  # type: ignore[arg-type]
+            rejects=FakeRejects(self.overview),
             open_source=lambda _: self.source,  # type: ignore[arg-type,return-value]
             send_outbox=self._send,
             migrate=lambda: ["0001_table_sync"],
@@ -429,10 +463,10 @@ async def call(app: Any, method: str, path: str, **more: Any) -> httpx.Response:
 
 def reject(uid: UUID, run_uid: UUID, entity_uid: UUID) -> dict[str, Any]:
     """A reject as the adapter gives it."""
-    empty = dict.fromkeys(("key", "column", "raw", "normalized", "error_details", "next_attempt_at"))
+    empty = dict.fromkeys(("key", "column", "normalized", "error_details", "next_attempt_at"))
     return empty | {
         "uid": uid, "run_uid": run_uid, "entity_uid": entity_uid, "stage": "numbers", "code": "bad_number",
-        "message": "not a number", "status": "open", "attempts": 0, "created_at": AT,
+        "message": "not a number", "raw": "{}", "status": "open", "attempts": 0, "created_at": AT,
     }  # fmt: skip
 
 

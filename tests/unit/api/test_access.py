@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from shared.api import connectors, entities, figures, operations, proofs, records, runs, schedules
+from shared.api import connectors, entities, figures, operations, proofs, records, runs, schedules, waiting
 from shared.api.access import Require
 from shared.api.gate import ANONYMOUS
 from tests.unit.api.fakes import World
@@ -24,6 +24,8 @@ DUE = {
     "GET /api/v1/entities/{uid}/runs", "POST /api/v1/sync/start", "GET /api/v1/sync/status/{run_uid}",
     "POST /api/v1/sync/stop/{run_uid}", "GET /api/v1/sync/history", "GET /api/v1/runs/{uid}",
     "GET /api/v1/failed-records", "GET /api/v1/failed-records/{uid}", "POST /api/v1/operations/migrate",
+    "GET /api/v1/failed-records/counts", "POST /api/v1/failed-records/{uid}/retry", "POST /api/v1/sync/retry-failed",
+    "POST /api/v1/failed-records/{uid}/discard", "GET /api/v1/pending-children", "GET /api/v1/pending-children/counts",
     "GET /api/v1/health", "GET /api/v1/health/db", "GET /api/v1/stats", "GET /metrics",
     "GET /api/v1/schedules", "POST /api/v1/schedules", "PUT /api/v1/schedules/{uid}", "DELETE /api/v1/schedules/{uid}",
     "POST /api/v1/entities/{uid}/verify", "POST /api/v1/entities/{uid}/plan", "GET /api/v1/verifications",
@@ -35,6 +37,8 @@ ROUTERS = (
     runs.router,
     proofs.router,
     records.router,
+    records.retrying,
+    waiting.router,
     schedules.router,
     operations.router,
     operations.tenants,
@@ -75,6 +79,7 @@ def body(route: APIRoute, world: World) -> Any:
         "/api/v1/entities/{uid}": {"connector_uid": str(world.connector), "slug": "planes"},
         "/api/v1/schedules/{uid}": {"entity_uid": str(world.entity)},
         "/api/v1/connectors/{uid}/notify": {"slugs": ["planes"]},
+        "/api/v1/failed-records/{uid}/discard": {"reason": "not wanted"},
         "/api/v1/tenants/{name}/regions": {"regions": []},
     }.get(route.path)
 

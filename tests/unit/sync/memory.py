@@ -178,6 +178,9 @@ class MemoryChunk:
             r for r in self.table.rejects if r[KEY_HASH] is None or r[KEY_HASH] not in landed
         ]
 
+    def arrive(self, key_hashes: pl.Series) -> None:
+        """Nobody waits here."""
+
     def see(self, key_hashes: pl.Series, unkeyed: int) -> None:
         self.table.seen |= set(key_hashes)
         self.table.unkeyed += unkeyed
@@ -217,6 +220,9 @@ class MemoryLedger:
         self.retries -= 1
         self.said.append(f"backed off {error.code} {wish_s}")
         return self.retries >= 0
+
+    def totals(self, claim: Claim) -> Counters:
+        return sum(self.target.table.closed, Counters())
 
     def split(self, claim: Claim, cursors: Sequence[Mapping[str, Any]]) -> None:
         hold(self.target.epoch, claim)

@@ -1,0 +1,4 @@
+-- The columns of an entity's table of waiting rows, ours left out; null where there is none.
+SELECT jsonb_object_agg(a.attname, format_type(a.atttypid, a.atttypmod)) AS columns
+FROM pg_attribute a WHERE a.attrelid = to_regclass(%(table)s) AND a.attnum > 0 AND NOT a.attisdropped
+  AND left(a.attname, 8) <> '_bridge_'
