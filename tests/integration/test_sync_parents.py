@@ -94,6 +94,18 @@ def test_a_child_superseded_while_waiting_lands_in_its_newest_version(world: Wor
     assert world.rows("flights")[2]["note"] == "newer"
 
 
+def test_a_live_row_keeps_its_old_version_while_its_new_one_waits(world: World) -> None:
+    world.sync()
+    uid = {row["id"]: row["_bridge_uid"] for row in world.stored("flights")}[1]
+    world.erp.update("flights", {"id": 1}, {"dest": "SJU", "note": "moved"})
+    world.sync_now("flights")
+    assert (world.rows("flights")[1]["dest"], "1" in children(world)) == ("JFK", True)
+    world.erp.insert("airports", [{"faa": "SJU", "name": "San Juan"}])
+    world.sync_now("airports")
+    assert (world.rows("flights")[1]["note"], children(world)) == ("moved", {})
+    assert {row["id"]: row["_bridge_uid"] for row in world.stored("flights")}[1] == uid
+
+
 def test_a_child_that_no_longer_needs_its_parent_lands_and_waits_no_more(world: World) -> None:
     world.sync()
     world.erp.update("flights", {"id": 2}, {"dest": "JFK"})

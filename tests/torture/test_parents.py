@@ -97,7 +97,12 @@ def test_kill_while_rejects_are_tried_again(make_world: MakeWorld, point: str) -
     at = f"/api/v1/entities/{world.entity}"
     mappings = world.api.ask("GET", at).json()["field_mappings"]
     mappings[2]["rules"] |= {"null_values": ["n/a"]}
-    world.put_entity(field_mappings=mappings)
+    planned = world.api.ask("PUT", at, json=world.api.ask("GET", at).json() | {"field_mappings": mappings})
+    consent = f"{at}?plan_hash={planned.json()['plan']['plan_hash']}"
+    answer = world.api.ask(
+        "PUT", consent, json=world.api.ask("GET", at).json() | {"field_mappings": mappings}
+    )
+    assert answer.status_code == 200, answer.text
     assert world.api.ask("POST", "/api/v1/sync/retry-failed", json={}).json()["marked"] == 3
     assert torment(world, f"{point}=kill", 1, tiny=False) == 1, world.story()
     assert not oracle.open_rejects(world)

@@ -12,6 +12,14 @@ class DemoError(Exception):
     """The demo cannot go on; the message says what happened and where to look."""
 
 
+class PlanAnswerError(DemoError):
+    """The request waits for consent to its plan."""
+
+    def __init__(self, message: str, plan: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.plan = plan
+
+
 @dataclass(frozen=True, slots=True)
 class Client:
     """One server; every call raises DemoError unless it answers 2xx."""
@@ -32,6 +40,13 @@ class Client:
         """The answer's JSON."""
         return self._call("PUT", path, json=body)
 
+    def put_planned(self, path: str, body: Any) -> tuple[str, Any]:
+        """What a change that touches stored rows would do, in words, and the answer once that is consented to."""
+        try:
+            return "", self.put(path, body)
+        except PlanAnswerError as planned:
+            return planned.plan["text"], self.put(f"{path}?plan_hash={planned.plan['plan_hash']}", body)
+
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         try:
@@ -41,6 +56,8 @@ class Client:
         except httpx.HTTPError as error:
             what = f"{self.name}: {method} {path}: {type(error).__name__}"
             raise DemoError(f"{what}; see its log in .local/logs") from error
+        if answer.status_code == httpx.codes.CONFLICT and "plan" in answer.json():
+            raise PlanAnswerError(f"{self.name}: {method} {path} asks for consent", answer.json()["plan"])
         if not answer.is_success:
             raise DemoError(
                 f"{self.name}: {method} {path} answered {answer.status_code}: {answer.text[:500]}"

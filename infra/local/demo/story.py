@@ -184,7 +184,9 @@ class Story:
         for mapping in entity["field_mappings"]:
             if mapping["source"] == column:
                 mapping["rules"] = mapping["rules"] | {"null_values": [BROKEN_WORD]}
-        self.host.put(f"/api/v1/entities/{entity_uid}", entity)
+        plan, _ = self.host.put_planned(f"/api/v1/entities/{entity_uid}", entity)
+        for line in plan.splitlines():
+            self.say(f"  planned: {line}")
         self.say(f"  {entity['slug']}.{column}: {BROKEN_WORD!r} counts as NULL from now on")
 
     def _ended(self, run_uid: str) -> Run:

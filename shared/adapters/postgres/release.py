@@ -241,9 +241,12 @@ class PostgresRelease:
             outcomes[row["outcome"]] = row["n"]
         due = sql.SQL("u.ctid IN (SELECT place FROM judged WHERE outcome = {})")
         if outcomes["update"]:
-            self.connection.execute(statements.overwrite(table, due.format(sql.Literal("update"))))
+            since = {"since": self.claim.versions_since}
+            self.connection.execute(statements.overwrite(table, due.format(sql.Literal("update"))), since)
         if outcomes["unchanged"]:
-            moved = sql.SQL(" AND t.{0} IS DISTINCT FROM u.{0}").format(sql.Identifier(ROWVERSION))
+            moved = sql.SQL(" AND u.{0} IS NOT NULL AND t.{0} IS DISTINCT FROM u.{0}").format(
+                sql.Identifier(ROWVERSION)
+            )
             self.connection.execute(statements.touch(table, due.format(sql.Literal("unchanged")) + moved))
         self._move()
         self._arrive()
