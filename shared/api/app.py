@@ -3,7 +3,18 @@
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from shared.api import connectors, entities, figures, operations, problems, records, runs, schedules, waiting
+from shared.api import (
+    connectors,
+    entities,
+    figures,
+    operations,
+    problems,
+    proofs,
+    records,
+    runs,
+    schedules,
+    waiting,
+)
 from shared.api.gate import Gate, RateLimiter
 from shared.api.ports import ApiServices
 
@@ -23,7 +34,7 @@ def create_app(services: ApiServices) -> FastAPI:
         responses={"default": {"description": "A problem", "content": {problems.MEDIA_TYPE: {}}}},
     )
     app.state.services = services
-    for module in (connectors, entities, runs, records, waiting, schedules, operations, figures):
+    for module in (connectors, entities, runs, proofs, records, waiting, schedules, operations, figures):
         app.include_router(module.router)
     app.include_router(operations.tenants)
     app.include_router(records.retrying)

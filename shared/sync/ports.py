@@ -64,7 +64,7 @@ class Claim:
     epoch: int
     kind: Literal["walk", "conclude", "publish", "retry"]
     lane: Literal["delta", "bulk"]
-    purpose: Literal["delta", "sweep", "refresh", "window", "backfill", "rehash", "retry"]
+    purpose: Literal["delta", "sweep", "refresh", "window", "backfill", "rehash", "verify", "retry"]
     config: RunConfig
     cursor: Mapping[str, Any] | None
     chunk: int

@@ -72,6 +72,18 @@ def delete(asked: Asked) -> dict[str, Any]:
     return spent.as_dict()
 
 
+def verify(asked: Asked) -> dict[str, Any]:
+    """One verification of one entity, from its message to its verdict."""
+    app = _app()
+    run = app.runs.create(UUID(asked["entity"]), purpose="verify", trigger="manual", requested_by="bench")
+    app.send_outbox()
+    app.deliveries  # noqa: B018
+    with metered() as spent:
+        app.drain()
+    found = dict(app.verifications.list(None, uid=run)[0])
+    return spent.as_dict() | {"outcome": found["outcome"], "why": found["why"], "findings": found["findings"]}
+
+
 def tick(_: Asked) -> dict[str, Any]:
     """One tick of detection, then the syncs it asked for, each with a clock of its own."""
     app = _app()
@@ -142,7 +154,8 @@ def _run_row(app: Any, run: UUID) -> dict[str, Any]:
 
 
 JOBS: dict[str, Callable[[Asked], dict[str, Any]]] = {
-    "copy": copy, "sync": sync, "tick": tick, "through_queue": through_queue, "release": release, "delete": delete,
+    "copy": copy, "sync": sync, "verify": verify, "tick": tick, "through_queue": through_queue, "release": release,
+    "delete": delete,
 }  # fmt: skip
 
 

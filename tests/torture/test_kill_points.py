@@ -20,7 +20,7 @@ STRATEGIES = ("full", "hash", "rowversion")
 ELSEWHERE = {"rehash.before_commit", "rehash.after_commit"}
 # What a strategy's second sync cannot pass through, so that a point that is never hit is never taken for a good one;
 # background loads have their own test below.
-BY_NIGHT = {"window.created", "window.cursor"}
+BY_NIGHT = {"window.created", "window.cursor", "verify.saved", "verify.concluded"}
 # Points of waiting rows are met only where parents are declared, or rejects tried again: see test_parents.py.
 OTHERS = {point for point in POINTS if point.split(".")[0] in ("release", "retry", "replay")} | {"chunk.held"}
 NEVER = {

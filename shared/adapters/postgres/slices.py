@@ -117,10 +117,11 @@ class Slices:
             empty = _is_empty(connection, statements)
         connection.execute(query("run_started", self._schema), names | {"empty": empty})
         # These never know what is absent now: they don't delete, whatever they meet or miss.
-        deletes = row["purpose"] not in ("window", "backfill", "rehash", "retry")
+        deletes = row["purpose"] not in ("window", "backfill", "rehash", "verify", "retry")
         retries = row["kind"] == "retry"
         may_hold = self._prepare_holding(connection, statements)
-        whole = config.strategy == "full" or (config.strategy == "hash" and not empty and deletes)
+        snapshot = config.strategy == "full" and row["purpose"] != "verify"
+        whole = snapshot or (config.strategy == "hash" and not empty and deletes)
         writes_seen = whole and not retries
         if row["pass_began"] is None and writes_seen:
             row = row | {"pass_began": self._begin_pass(connection, statements, config)}

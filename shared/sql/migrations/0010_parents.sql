@@ -1,12 +1,5 @@
 -- Children that wait for their parents, and rejects that are tried again. Safe for a filled database.
 
--- Retry runs, and their slices.
-ALTER TABLE sync_runs DROP CONSTRAINT sync_runs_purpose_check;
-ALTER TABLE sync_runs ADD CONSTRAINT sync_runs_purpose_check
-    CHECK (purpose IN ('delta', 'sweep', 'refresh', 'retry'));
-ALTER TABLE sync_slices DROP CONSTRAINT sync_slices_kind_check;
-ALTER TABLE sync_slices ADD CONSTRAINT sync_slices_kind_check CHECK (kind IN ('walk', 'publish', 'retry'));
-
 -- Parents whose delta goes before this run's, fixed when the run is created; empty where they form a circle.
 ALTER TABLE sync_runs ADD COLUMN waits_for uuid[] NOT NULL DEFAULT '{}';
 

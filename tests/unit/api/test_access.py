@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from shared.api import connectors, entities, figures, operations, records, runs, schedules, waiting
+from shared.api import connectors, entities, figures, operations, proofs, records, runs, schedules, waiting
 from shared.api.access import Require
 from shared.api.gate import ANONYMOUS
 from tests.unit.api.fakes import World
@@ -28,11 +28,14 @@ DUE = {
     "POST /api/v1/failed-records/{uid}/discard", "GET /api/v1/pending-children", "GET /api/v1/pending-children/counts",
     "GET /api/v1/health", "GET /api/v1/health/db", "GET /api/v1/stats", "GET /metrics",
     "GET /api/v1/schedules", "POST /api/v1/schedules", "PUT /api/v1/schedules/{uid}", "DELETE /api/v1/schedules/{uid}",
+    "POST /api/v1/entities/{uid}/verify", "POST /api/v1/entities/{uid}/plan", "GET /api/v1/verifications",
+    "GET /api/v1/entities/{uid}/verifications", "GET /api/v1/verifications/{uid}",
 }  # fmt: skip
 ROUTERS = (
     connectors.router,
     entities.router,
     runs.router,
+    proofs.router,
     records.router,
     records.retrying,
     waiting.router,

@@ -190,7 +190,7 @@ def test_entity_read_can_be_put_back_unchanged() -> None:
         ({"history": True}, "history"),
         ({"adaptive": True}, "adaptive"),
         ({"parents": [{"slug": "planes"}]}, "parents[0].columns"),
-        ({"verify_interval_seconds": 60}, "verify_interval_seconds"),
+        ({"verify_interval_seconds": 5}, "verify_interval_seconds"),
         ({"reject_threshold_percent": 101}, "reject_threshold_percent"),
         ({"parents": [{"slug": "models", "columns": ["seats"], "parent_columns": ["id"]}]}, "parents[0]"),
         ({"surprise": 1}, "surprise"),
