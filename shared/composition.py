@@ -147,6 +147,7 @@ class App:
             retry=retry,
             decide=self.guards.claim,
             now=self.clock.now,
+            seal=self.masks.sealed,
         )
 
     @cached_property
@@ -270,6 +271,7 @@ class App:
             clock=self.clock,
             budget_s=s.slice_budget_seconds,
             full_max_rows=s.full_max_rows,
+            split_rows=s.split_rows,
             tell=log,
         )
 

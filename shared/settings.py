@@ -66,6 +66,7 @@ class Settings(BaseSettings):
     detect_schedule: str = "0 */5 * * * *"
     detect_concurrency: int = Field(20, ge=1, le=20)
     full_max_rows: int = Field(5_000_000, ge=1)
+    split_rows: int = Field(2_000_000, ge=1)
     sync_max_concurrent: int = Field(5, ge=1)
     default_sync_interval_seconds: int = Field(300, ge=0)
     default_page_size: int = Field(1000, ge=1)

@@ -3,10 +3,17 @@
 import os
 
 import pytest
+from hypothesis import settings
 
 from shared.settings import Settings
 
 pytest_plugins = ["tests.fixtures_stack", "tests.fixtures_erp"]
+
+
+# No test asserts a time: on a busy machine any example may take long. NIGHTLY=1 tries twenty times as many.
+settings.register_profile("check", deadline=None)
+settings.register_profile("nightly", deadline=None, max_examples=2000)
+settings.load_profile("nightly" if os.environ.get("NIGHTLY") else "check")
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,11 @@ from shared.sync.catalogue import Connector
 
 
 class Connectors:
-    """`sync.detect.Sources` over the catalogue; safe for several threads."""
+    """`sync.detect.Sources` over the catalogue; safe for several threads.
+
+    Nobody gives a source back. One that was replaced, because its connector changed, belongs to those still working
+    with it: its connections close when the last of them lets it go.
+    """
 
     def __init__(
         self, catalogue: Catalogue, secrets: Callable[[], Secrets], allowed_hosts: tuple[str, ...]
@@ -31,10 +35,7 @@ class Connectors:
         with self._lock:
             known = self._open.get(connector.uid)
             if known is None or known[0] != connector.updated_at:
-                made = self._make(connector)
-                if known is not None:
-                    known[1].close()
-                known = (connector.updated_at, made)
+                known = (connector.updated_at, self._make(connector))
                 self._open[connector.uid] = known
         return known[1]
 

@@ -10,6 +10,7 @@ import json
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,7 +28,8 @@ from shared.errors import (
     SourceThrottledError,
     SourceUnavailableError,
 )
-from shared.sync.fetch import ApiColumn, ApiDescription, ApiParent, PageRequest, Probe
+from shared.sync.description import ApiColumn, ApiDescription, ApiParent, Pagination
+from shared.sync.fetch import PageRequest, Probe
 from shared.sync.model import VersionKind, VersionSpec
 
 _TOKEN_MARGIN_S = 30.0
@@ -111,6 +113,10 @@ class _Changes(_Loose):
     count: int | None = Field(default=None, ge=0)
 
 
+class _Ranges(_Loose):
+    cursors: tuple[str, ...] = Field(max_length=1000)
+
+
 class _Token(_Loose):
     access_token: str = Field(min_length=1)
     expires_in: float = 300.0
@@ -137,6 +143,8 @@ class HttpSource:
         self._access, self._limits, self._pace = access, limits or HttpLimits(), pace or Pace()
         origin = parse_origin(access.base_url, access.allowed_hosts)
         self._client = HttpClient(origin, self._limits, access.allowed_hosts, self._pace.clock, resolver)
+        # Who lets a source go without closing it leaves no connection open.
+        weakref.finalize(self, self._client.close).atexit = False
         self._lock = threading.Lock()
         self._token: tuple[str, float] | None = None
 
@@ -174,6 +182,17 @@ class HttpSource:
             raise self._unreadable(f"answer about changes of '{slug}'", error) from None
         newest = str(said.max_rowversion) if said.max_rowversion is not None else None
         return Probe(said.changed, newest, said.count)
+
+    def ranges(self, slug: str, parts: int, parameters: Mapping[str, str]) -> Sequence[str]:
+        """Rising cursors that cut the table into about `parts` equal parts; none where the connector answers 404."""
+        query = {**parameters, "parts": str(parts)}
+        answer = self._get(_path("ranges", slug, query), f"the ranges of '{slug}'", absent_ok=True)
+        if answer.status == 404:
+            return ()
+        try:
+            return _Ranges.model_validate_json(answer.body).cursors
+        except ValidationError as error:
+            raise self._unreadable(f"answer about ranges of '{slug}'", error) from None
 
     def fetch_page(self, request: PageRequest) -> bytes:
         """The body of one page, decompressed."""
@@ -337,6 +356,7 @@ def _position(request: PageRequest) -> Mapping[str, str | None]:
     return {
         "page": str(request.page) if request.page is not None else None,
         "cursor": request.cursor,
+        "until": request.until,
         "rowversion_gt": request.rowversion_gt,
         "fields": request.fields,
     }
@@ -370,16 +390,14 @@ def _description(api: _Api) -> ApiDescription:
     return ApiDescription(
         slug=api.slug,
         name=api.name or api.slug,
-        description=api.description or "",
+        description=api.description or None,
         business_key_columns=api.business_key_columns
         or tuple(c.name for c in api.columns if c.is_business_key),
         delta_strategy=api.delta_strategy,
         columns=tuple(_column(column) for column in api.columns),
-        rowversion=_version(api.rowversion),
+        version=_version(api.rowversion),
         parents=tuple(ApiParent(p.columns, p.slug, p.parent_columns) for p in api.parents or ()),
-        pagination=cast(Literal["keyset", "page"], api.pagination)
-        if api.pagination in ("keyset", "page")
-        else None,
+        pagination=cast(Pagination, api.pagination) if api.pagination in get_args(Pagination) else None,
         page_size_max=api.page_size_max,
         dialect=api.dialect,
         ordered_by_rowversion=api.ordered_by_rowversion,
@@ -393,5 +411,5 @@ def _column(column: _Column) -> ApiColumn:
         column.output_alias,
         column.is_nullable,
         column.is_business_key,
-        column.format or {},
+        column.format or None,
     )

@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from shared.adapters.descriptions import offered, sampled
+from shared.adapters.descriptions import sampled
 from shared.adapters.postgres.catalogue import Discovered
 from shared.adapters.tokens import Caller
 from shared.api.access import Admin, Operator, Reader, Services
@@ -17,7 +17,8 @@ from shared.api.bodies import ConnectorBody, DiscoverBody, NotifyBody
 from shared.api.paging import Cursor, Limit, Page, cut, pack_uid, uid_cursor
 from shared.api.ports import ApiServices
 from shared.errors import AppError, InvalidError
-from shared.sync.catalogue import ApiDescription, Connector
+from shared.sync.catalogue import Connector
+from shared.sync.description import ApiDescription
 
 router = APIRouter(prefix="/api/v1/connectors", tags=["connectors"])
 _PORTS = {"http": 80, "https": 443}
@@ -131,7 +132,7 @@ def test_connector(uid: UUID, caller: Operator, services: Services) -> TestOut:
     """Sign in and ask for the tables; a failure is an answer, not an error of this request."""
     connector = services.catalogue.connector(uid, caller.tenants)
     try:
-        return TestOut(ok=True, tables=len(offered(services.open_source(connector))))
+        return TestOut(ok=True, tables=len(services.open_source(connector).list_apis()))
     except AppError as error:
         return TestOut(ok=False, error=_error(error))
 
@@ -143,7 +144,7 @@ def discover_connector(
     """Read what the connector offers; create and refresh entities and their target tables."""
     connector = services.catalogue.connector(uid, caller.tenants)
     source = services.open_source(connector)
-    described = sampled(source, _wanted(offered(source), connector, body))
+    described = sampled(source, _wanted(source.list_apis(), connector, body))
     found = services.discovery.discover(connector, described, actor=caller.subject)
     return Page(items=[_discovered(one) for one in found])
 

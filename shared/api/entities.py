@@ -8,26 +8,21 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from shared.adapters.descriptions import offered, sampled
+from shared.adapters.descriptions import sampled
 from shared.adapters.postgres.catalogue import EntityView
+from shared.adapters.postgres.views import RunView
 from shared.adapters.tokens import Caller
 from shared.api.access import Admin, Operator, Reader, Services
 from shared.api.bodies import EntityBody, MappingBody, SyncBody
 from shared.api.connectors import unknown_slug
 from shared.api.paging import Cursor, Limit, Page, Status, cut, pack_uid, uid_cursor
 from shared.api.ports import ApiServices
-from shared.api.runs import RunOut, StartedOut, check_active, run_page, start
+from shared.api.runs import StartedOut, check_active, run_page, start
 from shared.errors import ConflictError, InvalidError
 from shared.sync import rowversion, types
-from shared.sync.catalogue import (
-    ApiDescription,
-    Catalogued,
-    Change,
-    Connector,
-    DescribedColumn,
-    FieldMapping,
-)
+from shared.sync.catalogue import Catalogued, Change, Connector, FieldMapping
 from shared.sync.choices import EntityChoice, amend, create
+from shared.sync.description import ApiColumn, ApiDescription
 from shared.sync.model import Expression, Rules, VersionSpec
 from shared.sync.rules import RulesError, dump_rules, parse_rules
 
@@ -200,7 +195,7 @@ def list_entity_runs(
     status: Status = None,
     limit: Limit = 100,
     cursor: Cursor = None,
-) -> Page[RunOut]:
+) -> Page[RunView]:
     """The entity's runs, newest first."""
     services.catalogue.entity(uid, caller.tenants)
     return run_page(services, caller, entity_uid=uid, status=status, limit=limit, cursor=cursor)
@@ -237,7 +232,7 @@ def _description(body: EntityBody, connector: Connector, services: ApiServices) 
     if body.columns is not None:
         return ApiDescription(slug=body.slug, name=body.api_name or body.slug, columns=_columns(body) or ())
     source = services.open_source(connector)
-    by_slug = {one.slug: one for one in offered(source)}
+    by_slug = {one.slug: one for one in source.list_apis()}
     if body.slug not in by_slug:
         raise unknown_slug(connector, body.slug, by_slug)
     return sampled(source, [by_slug[body.slug]])[0]
@@ -263,10 +258,10 @@ def _choice(body: EntityBody) -> EntityChoice:
     )
 
 
-def _columns(body: EntityBody) -> tuple[DescribedColumn, ...] | None:
+def _columns(body: EntityBody) -> tuple[ApiColumn, ...] | None:
     if body.columns is None:
         return None
-    return tuple(DescribedColumn(**column.model_dump()) for column in body.columns)
+    return tuple(ApiColumn(**column.model_dump()) for column in body.columns)
 
 
 def _mappings(body: EntityBody) -> tuple[FieldMapping, ...] | None:

@@ -12,7 +12,8 @@ from shared.adapters.postgres.schedules import ScheduleChoice, ScheduleView
 from shared.adapters.postgres.views import RunView
 from shared.adapters.tokens import TokenVerifier
 from shared.secrets import SecretStore
-from shared.sync.catalogue import ApiDescription, Catalogued, Connector
+from shared.sync.catalogue import Catalogued, Connector
+from shared.sync.description import ApiDescription
 from shared.sync.windows import Window
 
 Purpose = Literal["delta", "sweep", "refresh"]

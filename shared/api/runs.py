@@ -1,13 +1,12 @@
 """Routes of runs, and what starting one means for other routes."""
 
-from datetime import datetime
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from shared.adapters.postgres.catalogue import EntityView
-from shared.adapters.postgres.views import RunView
+from shared.adapters.postgres.views import RunError, RunView
 from shared.adapters.tokens import Caller
 from shared.api.access import Operator, Reader, Services
 from shared.api.bodies import StartBody, SyncBody
@@ -17,43 +16,6 @@ from shared.errors import AppError, ConflictError, NotFoundError, RequestError
 
 router = APIRouter(tags=["runs"])
 _PAGE = 500
-
-
-class RunErrorOut(BaseModel):
-    """Why a run failed or ended partial."""
-
-    model_config = ConfigDict(extra="ignore")
-    code: str
-    message: str
-    hint: str = ""
-
-
-class RunOut(BaseModel):
-    """A run; fetched = inserted + updated + unchanged + superseded + rejected + held."""
-
-    model_config = ConfigDict(from_attributes=True)
-    uid: UUID
-    entity_uid: UUID
-    strategy: str
-    trigger: str
-    status: str
-    attempt: int
-    slices: int
-    started_at: datetime | None
-    completed_at: datetime | None
-    fetched: int
-    inserted: int
-    updated: int
-    unchanged: int
-    superseded: int
-    rejected: int
-    held: int
-    released: int
-    soft_deleted: int
-    watermark_start: str | None
-    watermark_end: str | None
-    error: RunErrorOut | None
-    requested_by: str
 
 
 class StartedOut(BaseModel):
@@ -69,7 +31,7 @@ class StartedOneOut(BaseModel):
     entity_uid: UUID
     run_uid: UUID | None
     status: str
-    error: RunErrorOut | None = None
+    error: RunError | None = None
 
 
 @router.post("/api/v1/sync/start", status_code=202)
@@ -93,13 +55,13 @@ def start_syncs(body: StartBody, caller: Operator, services: Services) -> Page[S
 
 
 @router.get("/api/v1/sync/status/{run_uid}")
-def sync_status(run_uid: UUID, caller: Reader, services: Services) -> RunOut:
+def sync_status(run_uid: UUID, caller: Reader, services: Services) -> RunView:
     """How a run stands."""
     return _run(services, caller, run_uid)
 
 
 @router.post("/api/v1/sync/stop/{run_uid}", status_code=202)
-def stop_sync(run_uid: UUID, caller: Operator, services: Services) -> RunOut:
+def stop_sync(run_uid: UUID, caller: Operator, services: Services) -> RunView:
     """End a run; rows already committed stay, a finished run stays as it is."""
     _run(services, caller, run_uid)
     services.runs.stop(run_uid, caller.subject)
@@ -117,7 +79,7 @@ def sync_history(
     status: Status = None,
     limit: Limit = 100,
     cursor: Cursor = None,
-) -> Page[RunOut]:
+) -> Page[RunView]:
     """Runs of the caller's entities, newest first."""
     return run_page(
         services,
@@ -131,7 +93,7 @@ def sync_history(
 
 
 @router.get("/api/v1/runs/{uid}")
-def get_run(uid: UUID, caller: Reader, services: Services) -> RunOut:
+def get_run(uid: UUID, caller: Reader, services: Services) -> RunView:
     """One run."""
     return _run(services, caller, uid)
 
@@ -163,7 +125,7 @@ def run_page(
     entity_uid: UUID | None = None,
     connector_uid: UUID | None = None,
     status: str | None = None,
-) -> Page[RunOut]:
+) -> Page[RunView]:
     """A page of runs that the caller may see."""
     found, following = services.runs.history(
         entity_uid=entity_uid,
@@ -173,14 +135,14 @@ def run_page(
         limit=limit,
         cursor=cursor,
     )
-    return Page(items=[_out(run) for run in found], next_cursor=following)
+    return Page(items=list(found), next_cursor=following)
 
 
-def _run(services: ApiServices, caller: Caller, run_uid: UUID) -> RunOut:
+def _run(services: ApiServices, caller: Caller, run_uid: UUID) -> RunView:
     run = services.runs.get(run_uid, tenants=_list(caller))
     if run is None:
         raise NotFoundError(f"run {run_uid}: not found", hint="GET /api/v1/sync/history lists what there is")
-    return _out(run)
+    return run
 
 
 def _list(caller: Caller) -> list[str] | None:
@@ -220,9 +182,5 @@ def _started(view: EntityView, run_uid: UUID) -> StartedOneOut:
 
 
 def _refused(view: EntityView, error: AppError) -> StartedOneOut:
-    reason = RunErrorOut(code=error.code, message=error.message, hint=error.hint)
+    reason = RunError(code=error.code, message=error.message, hint=error.hint)
     return StartedOneOut(entity_uid=view.catalogued.entity.uid, run_uid=None, status="refused", error=reason)
-
-
-def _out(run: RunView) -> RunOut:
-    return RunOut.model_validate(run)

@@ -8,12 +8,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel, PlainSerializer
 
 from shared.adapters.postgres.schedules import ScheduleChoice, ScheduleView
+from shared.adapters.postgres.views import RunError
 from shared.adapters.tokens import Caller
 from shared.api.access import Operator, Reader, Services
 from shared.api.bodies import ScheduleBody
 from shared.api.paging import Cursor, Limit, Page, cut, pack_uid, uid_cursor
 from shared.api.ports import ApiServices
-from shared.api.runs import RunErrorOut
 from shared.errors import InvalidError, NotFoundError
 from shared.sync.nights import expected_finish, progress, refusal
 
@@ -41,7 +41,7 @@ class ScheduleOut(BaseModel):
     rows_expected: int | None
     nights: int
     last_run_uid: UUID | None
-    error: RunErrorOut | None
+    error: RunError | None
     finished_at: datetime | None
     created_at: datetime
     updated_at: datetime
@@ -149,7 +149,7 @@ def _out(view: ScheduleView, services: ApiServices) -> ScheduleOut:
         rows_expected=standing.rows_expected,
         nights=standing.nights,
         last_run_uid=view.run_uid,
-        error=None if view.error is None else RunErrorOut.model_validate(view.error),
+        error=RunError.told(view.error),
         finished_at=view.finished_at,
         created_at=view.created_at,
         updated_at=view.updated_at,

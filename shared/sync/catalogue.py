@@ -12,6 +12,7 @@ from uuid import UUID
 
 from shared.errors import SchemaDriftError
 from shared.sync import masking, types
+from shared.sync.description import ApiColumn, Pagination
 from shared.sync.model import (
     ColumnType,
     Expression,
@@ -26,11 +27,9 @@ from shared.sync.model import (
 from shared.sync.rules import RulesError, parse_rules
 
 Dialect = Literal["oracle", "sqlserver", "postgres", "ansi"]
-Pagination = Literal["keyset", "page"]
 DAY_S = 86_400
-FIRST_TENANT = (
-    "default"  # there before tenants were told apart: schemas and secrets that are nobody's are its own
-)
+# There before tenants were told apart: schemas and secrets that are nobody's are its own.
+FIRST_TENANT = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,46 +52,6 @@ class Connector:
     created_at: datetime | None = None
     updated_at: datetime | None = None
     target_schemas: tuple[str, ...] = ("public",)
-
-
-@dataclass(frozen=True, slots=True)
-class DescribedColumn:
-    """A column in the connector's words. Rows carry it under `member`."""
-
-    name: str
-    data_type: str
-    output_alias: str | None = None
-    is_nullable: bool = True
-    is_business_key: bool = False
-    format: Mapping[str, object] | None = None
-
-    @property
-    def member(self) -> str:
-        """The column's name in a row's data."""
-        return self.output_alias or self.name
-
-
-@dataclass(frozen=True, slots=True)
-class ApiDescription:
-    """One table as the connector offers it (an item of its `/api/v1/apis`).
-
-    `delta_strategy` and `dialect` may hold words we don't know: discovery decides what becomes of them.
-    `sample_versions` are row versions of some rows, filled only where a strategy needs them to be judged.
-    """
-
-    slug: str
-    name: str
-    columns: tuple[DescribedColumn, ...]
-    business_key_columns: tuple[str, ...] = ()
-    delta_strategy: str = "hash"
-    version: VersionSpec | None = None
-    description: str | None = None
-    parents: tuple[Mapping[str, object], ...] = ()
-    pagination: Pagination | None = None
-    page_size_max: int | None = None
-    dialect: str = "oracle"
-    ordered_by_rowversion: bool = False
-    sample_versions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +85,7 @@ class Entity:
     pagination: Pagination | None = None
     ordered_by_rowversion: bool = False
     page_size_max: int | None = None
-    columns: tuple[DescribedColumn, ...] = ()
+    columns: tuple[ApiColumn, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
     sync_enabled: bool = True
     sync_interval_seconds: int | None = None
@@ -209,7 +168,7 @@ def stored_type(kind: ColumnType, rules: Rules) -> ColumnType:
 
 
 def described_rules(
-    column: DescribedColumn, kind: ColumnType, connector: Connector, is_key: bool
+    column: ApiColumn, kind: ColumnType, connector: Connector, is_key: bool
 ) -> tuple[Rules, str | None]:
     """The default rules with what the column's format says; its error where it says nothing usable."""
     rules = _default_rules(kind, connector, is_key)
@@ -305,7 +264,7 @@ def _source_columns(
 
 
 def _source_column(
-    column: DescribedColumn, reader: FieldMapping | None, entity: Entity, connector: Connector
+    column: ApiColumn, reader: FieldMapping | None, entity: Entity, connector: Connector
 ) -> SourceColumn:
     """How the column is read: as its own mapping says, else as discovery would."""
     declared, _ = types.column_type(column.data_type, entity.dialect)

@@ -9,17 +9,16 @@ from shared.sync import names, types
 from shared.sync.catalogue import (
     DAY_S,
     FIRST_TENANT,
-    ApiDescription,
     Catalogued,
     Change,
     Connector,
-    DescribedColumn,
     Entity,
     FieldMapping,
     is_rename,
     key_targets,
     sources_of,
 )
+from shared.sync.description import ApiColumn, ApiDescription
 from shared.sync.discovery import default_delete_after_missing, first_seen, needs_reset, storable, warned
 from shared.sync.model import ColumnType, Expression, Kind, Strategy
 
@@ -33,7 +32,7 @@ class EntityChoice:
     business_keys: tuple[str, ...] | None = None
     target_schema: str | None = None
     target_table: str | None = None
-    columns: tuple[DescribedColumn, ...] | None = None
+    columns: tuple[ApiColumn, ...] | None = None
     mappings: tuple[FieldMapping, ...] | None = None
     parameters: Mapping[str, str] | None = None
     sync_enabled: bool | None = None
@@ -118,7 +117,7 @@ def amend(existing: Catalogued, choice: EntityChoice) -> Change:
     return replace(change, reset=needs_reset(existing, replace(change, added=())))
 
 
-def _unflagged(columns: Iterable[DescribedColumn]) -> list[DescribedColumn]:
+def _unflagged(columns: Iterable[ApiColumn]) -> list[ApiColumn]:
     # Answers flag the entity's own keys, which a source may name elsewhere than on the column.
     return [replace(column, is_business_key=False) for column in columns]
 

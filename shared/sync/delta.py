@@ -46,12 +46,14 @@ class Stance:
     `versions_since`: a version stored before this moment belongs to an older generation and doesn't count.
     `written_since`: without versions, rows that others wrote after this moment are newer than the page;
     null when nobody else wrote. `pass_began`: rows this pass wrote itself since then, for late duplicates.
-    All are PostgreSQL's clock.
+    All are PostgreSQL's clock. `disputed`: keys (their hashes) that are known to stand twice and whose landed copy
+    this pass has met, so that any other content is the other copy again.
     """
 
     versions_since: datetime
     written_since: datetime | None
     pass_began: datetime | None
+    disputed: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ class Changes:
     """A chunk's outcomes. `inserts`, `updates` and `touches` are rows; the rest are counts and rejects.
 
     `touches` are unchanged rows under another version: the stored version must follow, or an old copy that
-    arrives late could pass for newer than what the source has already confirmed.
+    arrives late could pass for newer than what the source has already confirmed. `standing` are unchanged rows
+    without a version: they confirm the landed copy, not that it is the only one.
     """
 
     inserts: pl.DataFrame
@@ -68,6 +71,7 @@ class Changes:
     unchanged: int
     superseded: int
     rejects: pl.DataFrame
+    standing: pl.Series  # of ROW
 
 
 # What the target stores under the keys of those rows of a chunk that it does not hold just as they come, by the
@@ -138,32 +142,44 @@ def classify(rows: pl.DataFrame, known: pl.DataFrame, config: RunConfig, stance:
         unchanged=rows.height - met.height + counts.get("unchanged", 0) + counts.get("touch", 0),
         superseded=counts.get("superseded", 0),
         rejects=_rejects(late),
+        standing=_standing(rows, met),
     )
 
 
 def all_new(rows: pl.DataFrame) -> Changes:
     """The outcome of rows for an empty target."""
-    return Changes(rows, rows.clear(), rows.clear(), 0, 0, no_rejects())
+    return Changes(rows, rows.clear(), rows.clear(), 0, 0, no_rejects(), rows[ROW].clear())
+
+
+def _standing(rows: pl.DataFrame, met: pl.DataFrame) -> pl.Series:
+    """ROW of the rows without a version that the target holds as they are."""
+    unversioned = rows[ROW].filter(rows[VERSION].is_null())
+    others = met[ROW].filter(met["_outcome"] != "unchanged")
+    return unversioned.filter(~unversioned.is_in(others.implode()))
+
+
+_COMPARABLE = pl.col(VERSION).is_not_null() & pl.col("known_version").is_not_null()
 
 
 def _outcome(config: RunConfig, stance: Stance) -> pl.Expr:
     same = (pl.col(ROW_HASH) == pl.col("known_hash")) & ~pl.col("known_deleted")
-    comparable = pl.col(VERSION).is_not_null() & pl.col("known_version").is_not_null()
     current = pl.col("known_at") >= _moment(stance.versions_since)
-    older = comparable & current & (pl.col(VERSION) < pl.col("known_version"))
-    versionless = ~comparable
+    older = _COMPARABLE & current & (pl.col(VERSION) < pl.col("known_version"))
+    ours = _since(stance.pass_began)
+    if stance.disputed:
+        ours = ours | pl.col(KEY_HASH).is_in(list(stance.disputed))
     return (
         pl.when(pl.col("known_hash").is_null())
         .then(pl.lit("insert"))
         .when(older)
         .then(pl.lit("superseded"))
-        .when(same & comparable & (pl.col(VERSION) != pl.col("known_version")))
+        .when(same & _COMPARABLE & (pl.col(VERSION) != pl.col("known_version")))
         .then(pl.lit("touch"))
         .when(same)
         .then(pl.lit("unchanged"))
-        .when(versionless & _since(stance.written_since))
+        .when(~_COMPARABLE & _since(stance.written_since))
         .then(pl.lit("superseded"))
-        .when(versionless & ~pl.col("known_deleted") & _since(stance.pass_began))
+        .when(~_COMPARABLE & ~pl.col("known_deleted") & ours)
         .then(pl.lit("late"))
         .otherwise(pl.lit("update"))
     )

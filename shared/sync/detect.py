@@ -100,7 +100,8 @@ class Detector:
         self._sources, self._clock = sources, clock
         self._concurrency, self._deadline = concurrency, clock.monotonic() + budget_s
         self._failures: dict[UUID, int] = defaultdict(int)
-        self._lock = Lock()
+        self._opened: dict[UUID, Source] = {}
+        self._lock, self._opening = Lock(), Lock()
 
     def look(self, due: Sequence[DueEntity], report: Callable[[Detected], None]) -> None:
         """Probe every due entity and report each result as it comes, from this thread."""
@@ -114,7 +115,7 @@ class Detector:
             return Detected(entity, "left")
         try:
             lower = question(entity)
-            probe = self._sources.source(entity.connector_uid).probe(entity.slug, lower, entity.parameters)
+            probe = self._source(entity.connector_uid).probe(entity.slug, lower, entity.parameters)
         except AppError as error:
             if isinstance(error, _CONNECTOR_TROUBLE):
                 self._failed(entity.connector_uid)
@@ -127,6 +128,13 @@ class Detector:
         with self._lock:
             self._failures[entity.connector_uid] = 0
         return Detected(entity, "changed" if is_changed(entity, probe, lower) else "unchanged")
+
+    def _source(self, connector_uid: UUID) -> Source:
+        """The connector, looked up once a tick however many tables it has; one that cannot be opened is tried anew."""
+        with self._opening:
+            if connector_uid not in self._opened:
+                self._opened[connector_uid] = self._sources.source(connector_uid)
+            return self._opened[connector_uid]
 
     def _left(self, connector_uid: UUID) -> bool:
         with self._lock:

@@ -12,11 +12,9 @@ from uuid import UUID
 from shared.errors import ConfigurationError
 from shared.sync import names, types
 from shared.sync.catalogue import (
-    ApiDescription,
     Catalogued,
     Change,
     Connector,
-    DescribedColumn,
     Dialect,
     Entity,
     FieldMapping,
@@ -24,6 +22,7 @@ from shared.sync.catalogue import (
     sources_of,
     stored_type,
 )
+from shared.sync.description import ApiColumn, ApiDescription
 from shared.sync.model import Strategy, VersionSpec
 
 _DIALECTS = ("oracle", "sqlserver", "postgres", "ansi")
@@ -196,7 +195,7 @@ def storable(described: ApiDescription) -> tuple[ApiDescription, list[str]]:
         raise ConfigurationError(
             f"slug {described.slug!a}: cannot be stored", hint="rename it at the connector"
         )
-    kept: dict[str, DescribedColumn] = {}
+    kept: dict[str, ApiColumn] = {}
     notes = []
     for column in described.columns:
         if column.member in kept:
@@ -315,7 +314,7 @@ def _default_mappings(
     return tuple(mappings), notes
 
 
-def _targets(columns: Sequence[DescribedColumn], kept: Sequence[FieldMapping]) -> dict[str, str]:
+def _targets(columns: Sequence[ApiColumn], kept: Sequence[FieldMapping]) -> dict[str, str]:
     """Target names by member: those in use stay, new ones avoid them."""
     known = {mapping.source: mapping.target for mapping in kept}
     new = [column.member for column in columns if column.member not in known]
@@ -326,7 +325,7 @@ def _targets(columns: Sequence[DescribedColumn], kept: Sequence[FieldMapping]) -
 def _default_mapping(
     described: ApiDescription,
     connector: Connector,
-    column: DescribedColumn,
+    column: ApiColumn,
     *,
     position: int,
     target: str,

@@ -6,7 +6,7 @@ page behind those is on its way; so source, processor and PostgreSQL work at onc
 whatever the table's size.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -47,6 +47,16 @@ class Progressed:
         """As JSON-ready values."""
         cursor: dict[str, Any] = msgspec.to_builtins(self)
         return cursor
+
+
+def joined(parts: Sequence[Progressed]) -> Progressed:
+    """What the slices of a table read in parts remember, as one."""
+    changed: dict[str, int] = {}
+    for part in parts:
+        for rule, count in (part.changed or {}).items():
+            changed[rule] = changed.get(rule, 0) + count
+    ignored = sorted({name for part in parts for name in part.ignored})[:_IGNORED_AT_MOST]
+    return Progressed(fetch.joined([part.walk for part in parts]), parts[0].probe, changed, tuple(ignored))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +120,6 @@ class Feed:
         hit("stages.after")
         self._walk = self._settled(gathered.walk, prepared.keys)
         self._remember(prepared.changed, gathered.pages)
-        total = gathered.walk.last_total
         return Chunk(
             rows=prepared.rows,
             rejects=prepared.rejects,
@@ -120,10 +129,15 @@ class Feed:
             superseded=prepared.superseded,
             keyless=prepared.keyless,
             requested_at=gathered.asked_at,
-            expected=total if total is not None else self._probed().get("count"),
+            expected=self._expected(gathered.walk),
             cursor=self._progressed.to_cursor(),
             attempt=gathered.walk.attempt,
         )
+
+    def _expected(self, walk: Walk) -> int | None:
+        if walk.is_part:
+            return None
+        return walk.last_total if walk.last_total is not None else self._probed().get("count")
 
     def _settled(self, passed: Walk, keys: pl.DataFrame) -> Walk:
         """The walk with this chunk's keys, which only the stages know; at its end, proven or begun again."""

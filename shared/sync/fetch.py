@@ -17,52 +17,15 @@ import xxhash
 
 from shared.errors import SourceProtocolError
 from shared.sync.decode import DecodedPage, Envelope
+from shared.sync.description import ApiDescription
 from shared.sync.model import RunConfig, VersionSpec
 from shared.sync.rowversion import encode_one
 
 MAX_PAGES = 1_000_000
 MAX_WALKS = 3
+COPIES = 16  # pages of one equal row that may follow one another; a source that stands still looks the same
 RECENT = 64  # marks of pages kept to see a repetition; longer cycles meet the anchor
 Mode = Literal["unknown", "cursor", "page", "blind"]
-
-
-@dataclass(frozen=True, slots=True)
-class ApiColumn:
-    """A column as the connector describes it; `format` holds its column rules as sent."""
-
-    name: str
-    data_type: str
-    output_alias: str | None = None
-    is_nullable: bool = True
-    is_business_key: bool = False
-    format: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class ApiParent:
-    """`columns` of this table refer to `parent_columns` of the table `slug`."""
-
-    columns: tuple[str, ...]
-    slug: str
-    parent_columns: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ApiDescription:
-    """One table as the connector describes it; None where it says nothing."""
-
-    slug: str
-    name: str
-    description: str
-    business_key_columns: tuple[str, ...]
-    delta_strategy: str
-    columns: tuple[ApiColumn, ...]
-    rowversion: VersionSpec | None = None
-    parents: tuple[ApiParent, ...] = ()
-    pagination: Literal["keyset", "page"] | None = None
-    page_size_max: int | None = None
-    dialect: str = "oracle"
-    ordered_by_rowversion: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +39,13 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """One page to ask for: by `cursor` where there is one, else by `page` number from 1."""
+    """One page to ask for: by `cursor` where there is one, else by `page` number from 1; no row behind `until`."""
 
     slug: str
     page_size: int
     page: int | None = None
     cursor: str | None = None
+    until: str | None = None
     rowversion_gt: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     fields: Literal["keys"] | None = None
@@ -98,6 +62,9 @@ class Source(Protocol):
 
     def probe(self, slug: str, rowversion_gt: str | None, parameters: Mapping[str, str]) -> Probe | None:
         """What changed above `rowversion_gt`; None when the source has no cheap answer."""
+
+    def ranges(self, slug: str, parts: int, parameters: Mapping[str, str]) -> Sequence[str]:
+        """Rising cursors that cut the table into about `parts` equal parts; none where it can't tell."""
 
     def fetch_page(self, request: PageRequest) -> bytes:
         """The body of one page, decompressed."""
@@ -126,7 +93,8 @@ class Walk:
 
     `bound` is an encoded version fixed before the first page (None: no bound). `attempt` counts the walks of
     this run: proof may need a second one, and what it fetches has been landed before. `ended`: no page is
-    left to ask for.
+    left to ask for. `copies` counts the pages since the last one that differed. `is_part`: of a table read in parts, up
+    to and with the row `until` names (None: to its end).
     """
 
     slug: str
@@ -134,6 +102,8 @@ class Walk:
     attempt: int = 1
     page: int = 1
     cursor: str | None = None
+    until: str | None = None
+    is_part: bool = False
     rowversion_gt: str | None = None
     fields: Literal["keys"] | None = None
     bound: str | None = None
@@ -154,6 +124,7 @@ class Walk:
     empty_before: bool = False
     recent: tuple[str, ...] = ()
     anchor: str = ""
+    copies: int = 0
     flaw: str | None = None
 
 
@@ -197,9 +168,40 @@ def next_request(walk: Walk, config: RunConfig) -> PageRequest | None:
         page_size=config.page_size,
         page=walk.page if walk.cursor is None else None,
         cursor=walk.cursor,
+        until=walk.until,
         rowversion_gt=walk.rowversion_gt,
         parameters=config.parameters,
         fields=walk.fields,
+    )
+
+
+def in_parts(walk: Walk, cursors: Sequence[str]) -> list[Walk]:
+    """A walk before its first page as walks over the parts between these cursors."""
+    ends = [*cursors, None]
+    first = replace(walk, is_part=True, until=ends[0])
+    others = zip(cursors, ends[1:], strict=True)
+    return [first, *(replace(first, mode="cursor", cursor=begin, until=end) for begin, end in others)]
+
+
+def joined(walks: Sequence[Walk]) -> Walk:
+    """The walks over all parts as one: proven only if each is, and the first that is not says why.
+
+    Each part may have fixed a bound of its own with its first page. What changed after the lowest of them may be
+    missing from a part that was read early, so no version counts above it.
+    """
+    doubtful = next((walk for walk in walks if not proof(walk).proven), walks[0])
+    bound = min((walk.bound for walk in walks if walk.bound is not None), default=None)
+    versions = {v for walk in walks for v in (walk.greatest, walk.second) if v is not None}
+    counted = sorted({v if bound is None else min(v, bound) for v in versions}, reverse=True)
+    return replace(
+        doubtful,
+        bound=bound,
+        pages=sum(walk.pages for walk in walks),
+        rows=sum(walk.rows for walk in walks),
+        keys=sum(walk.keys for walk in walks),
+        key_sum=format(sum(int(walk.key_sum, 16) for walk in walks) % 2**128, "x"),
+        greatest=counted[0] if counted else None,
+        second=counted[1] if len(counted) > 1 else None,
     )
 
 
@@ -399,17 +401,21 @@ def _after_cursor_page(before: Walk, walk: Walk, facts: PageFacts) -> Walk:
         return replace(walk, ended=True, cursor=None)
     marks = [f"c{xxhash.xxh3_64_hexdigest(cursor.encode('utf-8', 'surrogatepass'))}"]
     marks += [f"p{facts.digest:x}"] if facts.received else []
-    for mark in marks:
-        if _is_known(before, mark):
-            raise _broken(walk, "its cursors run in a circle", "It must send each page and each cursor once.")
-    return _remember(replace(walk, cursor=cursor), marks)
+    is_copy = _is_copy(before, facts, marks[-1])
+    if any(_is_known(before, mark) for mark in (marks[:1] if is_copy else marks)):
+        raise _broken(walk, "its cursors run in a circle", "It must send each page and each cursor once.")
+    return _remember(replace(walk, cursor=cursor, copies=before.copies + 1 if is_copy else 0), marks)
 
 
 def _after_numbered_page(walk: Walk, facts: PageFacts) -> Walk:
     envelope, mark = facts.envelope, f"p{facts.digest:x}"
     if facts.received and _is_known(walk, mark):
-        return replace(walk, ended=True, flaw="repeated_page")
-    walk = _remember(walk, [mark]) if facts.received else walk
+        if walk.mode == "blind" or envelope.page is None or not _is_copy(walk, facts, mark):
+            return replace(walk, ended=True, flaw="repeated_page")
+        walk = _after_copy(walk)
+    elif facts.received:
+        flaw = None if walk.flaw == "repeated_page" else walk.flaw
+        walk = _remember(replace(walk, copies=0, flaw=flaw), [mark])
     if walk.mode == "blind":
         return replace(walk, ended=not facts.received)
     if envelope.has_more is False:
@@ -421,6 +427,24 @@ def _after_numbered_page(walk: Walk, facts: PageFacts) -> Walk:
         return replace(walk, empty_before=False)
     # An empty page that promises more is no end; a second one in a row is no walk either.
     return replace(walk, flaw="empty_page", empty_before=True, ended=walk.empty_before)
+
+
+def _is_copy(walk: Walk, facts: PageFacts, mark: str) -> bool:
+    """Whether a page seen before may be its row's equal neighbour: one row, right behind its like.
+
+    Whole pages do not come again by chance; single rows do where a page holds one.
+    """
+    return facts.received == 1 and walk.recent[-1:] == (mark,) and walk.copies < COPIES
+
+
+def _after_copy(walk: Walk) -> Walk:
+    """Its own number and the promise of more speak for the page; but only two equal walks prove that none was lost.
+
+    Where no page has differed yet, the source may know one page only: that stays a flaw until another comes.
+    """
+    alone = len(set(walk.recent)) < 2
+    flaw = "repeated_page" if alone else walk.flaw
+    return replace(walk, copies=walk.copies + 1, needs_twins=True, flaw=flaw)
 
 
 def _is_known(walk: Walk, mark: str) -> bool:
@@ -439,7 +463,7 @@ def _doubt(walk: Walk) -> str | None:
         return "not_ended"
     if walk.flaw is not None:
         return walk.flaw
-    if walk.last_total is not None and walk.rows < walk.last_total:
+    if walk.last_total is not None and walk.rows < walk.last_total and not walk.is_part:
         return "fewer_rows_than_total"
     return None if walk.mode == "cursor" else _numbered_doubt(walk)
 

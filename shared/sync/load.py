@@ -57,15 +57,11 @@ def _commit(chunk: Chunk, claim: Claim, target: Target, guards: Guards) -> Count
         hit("chunk.begin")
         if claim.config.strategy == "full":
             counters, rejects = _stage(chunk, transaction), chunk.rejects
+            _reject(rejects, transaction)
         else:
             if _may_defer(chunk, claim):
                 transaction.defer_indexes()
             counters, rejects = _apply(chunk, claim, transaction, guards)
-        if rejects.height:
-            transaction.reject(rejects)
-            hit("chunk.rejects")
-        if claim.config.strategy != "full":
-            transaction.resolve(_landed(chunk.rows, rejects))
         if claim.pass_uid is not None:
             _see(chunk, claim, rejects, transaction, guards)
         if claim.config.strategy != "full":
@@ -100,6 +96,8 @@ def _apply(
     transaction.touch(changes.touches)
     hit("chunk.update")
     rejects = concat([chunk.rejects, keyed_from_rows(changes.rejects, chunk.rows, chunk.raw, claim.config)])
+    _reject(rejects, transaction)
+    _resolve(chunk, claim, changes, transaction)
     counters = Counters(
         fetched=chunk.fetched,
         inserted=changes.inserts.height,
@@ -109,6 +107,19 @@ def _apply(
         rejected=rejects.height,
     )
     return counters, rejects
+
+
+def _reject(rejects: pl.DataFrame, transaction: ChunkTransaction) -> None:
+    if rejects.height:
+        transaction.reject(rejects)
+        hit("chunk.rejects")
+
+
+def _resolve(chunk: Chunk, claim: Claim, changes: Changes, transaction: ChunkTransaction) -> None:
+    """Close what landed rows answer."""
+    # Only a pass has an end at which a duplicate that did not come again is closed: a delta closes it at once.
+    standing = changes.standing if claim.pass_began is not None else changes.standing.clear()
+    transaction.resolve(_landed(chunk.rows, changes.rejects), standing)
 
 
 def _changes(chunk: Chunk, claim: Claim, transaction: ChunkTransaction, guards: Guards) -> Changes:
@@ -123,6 +134,7 @@ def _changes(chunk: Chunk, claim: Claim, transaction: ChunkTransaction, guards: 
         # Rows that this very pass wrote can only be told from a rival's when there is no rival; a second walk
         # meets every row that the first one wrote.
         pass_began=None if rivals or chunk.attempt > 1 else claim.pass_began,
+        disputed=transaction.disputed() if known.height and claim.pass_began else frozenset(),
     )
     return classify(chunk.rows, known, claim.config, stance)
 

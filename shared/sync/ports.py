@@ -1,6 +1,6 @@
 """What one slice needs from the outside, as Protocols; adapters carry them out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -52,8 +52,8 @@ class Claim:
     `epoch` fences: any other number in the slice's row means somebody else holds it. `watermark` is in
     order-preserving form. `first_load` says the target was empty when the run began. `new_target`: no run of
     this entity ever ended. `indexes_deferred`: a first load left the target without indexes. `clock_ahead_s` is
-    PostgreSQL's clock minus ours. `soft_deleted`: what this slice deleted already. `walked`: for a publication, the
-    cursor its walk ended with. `last_probe`: what the last proven run left, its probe and what it asked from.
+    PostgreSQL's clock minus ours. `soft_deleted`: what this slice deleted already. `walked`: once the walk is over,
+    what its slices ended with. `last_probe`: what the last proven run left, its probe and what it asked from.
     `night`: for a background load.
     """
 
@@ -61,7 +61,7 @@ class Claim:
     connector_uid: UUID
     slice: int
     epoch: int
-    kind: Literal["walk", "publish"]
+    kind: Literal["walk", "conclude", "publish"]
     lane: Literal["delta", "bulk"]
     purpose: Literal["delta", "sweep", "refresh", "window"]
     config: RunConfig
@@ -78,7 +78,7 @@ class Claim:
     unproven_snapshots: int
     deletes_barred: bool
     soft_deleted: int
-    walked: Mapping[str, Any] | None
+    walked: Sequence[Mapping[str, Any]]
     attempt: int
     clock_ahead_s: float
     last_probe: Mapping[str, Any] | None = None
@@ -139,7 +139,13 @@ class Ledger(Protocol):
         """Hand the slice to its continuation."""
 
     def back_off(self, claim: Claim, error: AppError, wish_s: float | None) -> bool:
-        """Queue the slice again after a transient failure; false when its attempts are used up."""
+        """Queue the slice again after a transient failure; false when its retries in a row are used up."""
+
+    def split(self, claim: Claim, cursors: Sequence[Mapping[str, Any]]) -> None:
+        """Give the slice the first of these cursors, and each of the others a slice of its own."""
+
+    def end_part(self, claim: Claim) -> None:
+        """End a slice whose part is read; the last one of the run to do so queues a slice that concludes it."""
 
     def begin_publish(self, claim: Claim) -> None:
         """End a snapshot's walk and queue its publication as a slice of its own."""
@@ -190,8 +196,14 @@ class ChunkTransaction(Protocol):
     def reject(self, rejects: pl.DataFrame) -> None:
         """Keep the rejects, newest version a key; a newer good row of a key resolves its open reject."""
 
-    def resolve(self, rows: pl.DataFrame) -> None:
-        """Close the open rejects that these landed rows answer."""
+    def disputed(self) -> frozenset[bytes]:
+        """Key hashes with an open reject as duplicate whose landed copy was met since the pass began."""
+
+    def resolve(self, rows: pl.DataFrame, standing: pl.Series) -> None:
+        """Close the open rejects that these landed rows answer.
+
+        A `standing` row (by ROW) is the landed copy met again: a duplicate of its key stays open and is marked as met.
+        """
 
     def see(self, key_hashes: pl.Series, unkeyed: int) -> None:
         """Record keys that this pass met, and how many of its rejects have no key."""

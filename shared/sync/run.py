@@ -3,7 +3,7 @@
 In: a Claim. Out: committed chunks, then an Ending, or the cursor for whoever comes next.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
@@ -20,7 +20,7 @@ from shared.errors import (
 )
 from shared.failpoints import hit
 from shared.sync import fetch, nights
-from shared.sync.feed import CHUNK_ROWS, Feed, Progressed, Reading
+from shared.sync.feed import CHUNK_ROWS, Feed, Progressed, Reading, joined
 from shared.sync.fetch import Source, Walk
 from shared.sync.guards import Guards
 from shared.sync.load import load
@@ -30,6 +30,7 @@ from shared.sync.stages import Stages
 
 DELETE_BATCH = 50_000
 UNPROVEN_BEFORE_PUBLISHING = 3
+_PARTS_AT_MOST = 32
 
 Outcome = Literal["ended", "continued", "backed_off", "fenced"]
 
@@ -51,6 +52,7 @@ class SliceRunner:
     clock: Clock
     budget_s: float
     full_max_rows: int
+    split_rows: int
     tell: Told
     mask_key: Callable[[], bytes | None] = lambda: None
     open_claim: Callable[[Claim], Claim] = lambda claim: claim
@@ -71,6 +73,8 @@ class SliceRunner:
             claim = self.open_claim(claim)
             if claim.kind == "publish":
                 return self._publish(claim)
+            if claim.kind == "conclude":
+                return self._conclude(claim, _walked(claim), self.clock.monotonic())
             return self._walk(claim, source(), self.clock.monotonic())
         except FencedError:
             raise
@@ -99,7 +103,27 @@ class SliceRunner:
             self.target.build_indexes(claim)
         if claim.night is not None:
             return self._walk_night(claim, claim.night, source, started)
-        return self._pages(claim, source, self._progressed(claim, source), started)
+        return self._pages(claim, source, self._first_part(claim, source), started)
+
+    def _first_part(self, claim: Claim, source: Source) -> Progressed:
+        """Where to go on; a large table that nobody has begun is cut, and the other parts left to other slices."""
+        progressed = self._progressed(claim, source)
+        if claim.cursor is not None:
+            return progressed
+        cursors = self._cuts(claim, source, progressed)
+        if not cursors:
+            return progressed
+        parts = [replace(progressed, walk=walk) for walk in fetch.in_parts(progressed.walk, cursors)]
+        self.ledger.split(claim, [part.to_cursor() for part in parts])
+        self.tell("split", run=str(claim.run_uid), entity=claim.config.slug, parts=len(parts))
+        return parts[0]
+
+    def _cuts(self, claim: Claim, source: Source, progressed: Progressed) -> Sequence[str]:
+        """Where to cut: only what is read whole, by cursor, and is large."""
+        walk, rows = progressed.walk, (progressed.probe or {}).get("count") or 0
+        whole = walk.rowversion_gt is None and not walk.ordered and claim.config.pagination != "page"
+        parts = min(_PARTS_AT_MOST, -(-rows // self.split_rows))
+        return source.ranges(claim.config.slug, parts, claim.config.parameters) if whole and parts > 1 else ()
 
     def _walk_night(self, claim: Claim, night: Night, source: Source, started: float) -> Outcome:
         """A background load's slice: in chunks that fit tonight's share; after the window nothing is asked."""
@@ -178,6 +202,9 @@ class SliceRunner:
         """The walk is over: publish, delete what a proven pass did not meet, and end the run."""
         if claim.night is not None:
             return self._end(claim, self._loaded_by_night(claim, progressed))
+        if progressed.walk.is_part and claim.kind == "walk":
+            self.ledger.end_part(claim)
+            return "continued"
         proof = fetch.proof(progressed.walk)
         proven = self.guards.completeness(proof.proven)
         if claim.config.strategy == "full":
@@ -254,7 +281,8 @@ class SliceRunner:
         return "continued"
 
     def _publish(self, claim: Claim) -> Outcome:
-        walk = msgspec.convert((claim.walked or {})["walk"], Walk)
+        before = _walked(claim)
+        walk = before.walk
         proven = self.guards.completeness(fetch.proof(walk).proven)
         if not (claim.cursor or {}).get("published"):
             try:
@@ -262,17 +290,16 @@ class SliceRunner:
             except DeleteGuardError as error:
                 return self._end(claim, Ending("failed", error))
         trouble = None if proven else _unproven(claim, "published without deletes after three unproven walks")
-        before = claim.walked or {}
         return self._end(
             claim,
             Ending(
                 status="success" if proven else "partial",
                 error=trouble,
-                probe=before.get("probe"),
+                probe=before.probe,
                 proven=proven,
                 swept=proven,
-                changed=before.get("changed") or {},
-                ignored=tuple(before.get("ignored") or ()),
+                changed=before.changed or {},
+                ignored=before.ignored,
             ),
         )
 
@@ -328,6 +355,11 @@ def _left_behind(claim: Claim, progressed: Progressed) -> Mapping[str, Any] | No
         moved = walk.greatest != claim.watermark
         previous = walk.second or (claim.watermark if moved else previous)
     return {**(progressed.probe or nothing), "previous": previous}
+
+
+def _walked(claim: Claim) -> Progressed:
+    """What the run's walk ended with, all its parts as one."""
+    return joined([msgspec.convert(cursor, Progressed) for cursor in claim.walked])
 
 
 def _unproven(claim: Claim, reason: str | None) -> UnprovenError:

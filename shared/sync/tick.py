@@ -21,8 +21,10 @@ class Agenda(Protocol):
     def due(self) -> Sequence[DueEntity]:
         """Entities whose time has come."""
 
-    def probed(self, entity_uids: Sequence[UUID], trouble: AppError | None = None) -> None:
-        """They were looked at; `trouble` is what kept their runs from starting."""
+    def probed(
+        self, entity_uids: Sequence[UUID], trouble: AppError | None = None, *, unchanged: bool = False
+    ) -> None:
+        """They were looked at; `trouble` is what kept their runs from starting, `unchanged` says they are current."""
 
     def heal(self) -> int:
         """Re-send lost messages, fill free slots."""
@@ -61,7 +63,7 @@ class Tick:
         self.agenda.heal()
         self._send()
         outcomes: Counter[str] = Counter()
-        looked_at: list[UUID] = []
+        looked_at: dict[bool, list[UUID]] = {True: [], False: []}  # by whether the probe found no change
 
         def report(detected: Detected) -> None:
             if detected.outcome == "left":
@@ -71,14 +73,16 @@ class Tick:
             outcomes["failed" if trouble else detected.outcome] += 1
             if trouble:
                 self.agenda.probed([detected.entity.entity_uid], trouble)
-            else:
-                looked_at.append(detected.entity.entity_uid)
-            if len(looked_at) >= _BATCH:
-                self.agenda.probed(looked_at)
-                looked_at.clear()
+                return
+            unchanged = detected.outcome == "unchanged"
+            looked_at[unchanged].append(detected.entity.entity_uid)
+            if len(looked_at[unchanged]) >= _BATCH:
+                self.agenda.probed(looked_at[unchanged], unchanged=unchanged)
+                looked_at[unchanged].clear()
 
         self.detector().look(self.agenda.due(), report)
-        self.agenda.probed(looked_at)
+        for unchanged, uids in looked_at.items():
+            self.agenda.probed(uids, unchanged=unchanged)
         self._send()
         self.tell("tick", **outcomes)
         return outcomes

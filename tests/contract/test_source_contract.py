@@ -71,7 +71,7 @@ def test_tables_are_described_with_keys_types_and_versions(source: Source) -> No
     (api,) = source.list_apis()
     assert (api.slug, api.business_key_columns, api.delta_strategy) == ("orders", ("id",), "rowversion")
     assert [column.data_type for column in api.columns] == ["NUMBER(9)", "VARCHAR2(40)"]
-    assert api.rowversion is not None and api.pagination == "keyset" and api.dialect == "oracle"
+    assert api.version is not None and api.pagination == "keyset" and api.dialect == "oracle"
 
 
 def test_probe_tells_the_newest_version(source: Source) -> None:

@@ -15,11 +15,12 @@ from shared.adapters.postgres.database import Database, Server
 from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.overview import Overview
 from shared.errors import ConflictError, NotFoundError
-from shared.sync.catalogue import ApiDescription, Catalogued, Connector, Defaults, DescribedColumn, freeze
+from shared.sync.catalogue import Catalogued, Connector, Defaults, freeze
 from shared.sync.choices import EntityChoice, amend, create
+from shared.sync.description import ApiColumn, ApiDescription
 from shared.sync.model import Rules, VersionSpec
 
-C = DescribedColumn
+C = ApiColumn
 KEY = C("tailnum", "VARCHAR2(10)")
 OWN = ["_bridge_uid", "_bridge_created_at", "_bridge_updated_at", "_bridge_erp_key_hash", "_bridge_erp_data_hash",
        "_bridge_erp_rowversion", "_bridge_erp_ref_str", "_bridge_deleted", "_bridge_deleted_at"]  # fmt: skip
@@ -41,7 +42,7 @@ class Stage:
         connector = Connector(uuid4(), "default", "erp", "http", "https://erp", "none")
         self.connector = self.catalogue.add_connector(connector, "ada")
 
-    def discover(self, *columns: DescribedColumn, slug: str = "planes", **changes: Any) -> Discovered:
+    def discover(self, *columns: ApiColumn, slug: str = "planes", **changes: Any) -> Discovered:
         described = ApiDescription(slug, slug.title(), columns or (KEY, C("seats", "NUMBER(4)")))
         described = replace(described, **{"business_key_columns": ("tailnum",)} | changes)
         return self.service.discover(self.connector, [described], actor="ada")[0]

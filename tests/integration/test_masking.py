@@ -177,6 +177,20 @@ def test_background_load_keeps_its_cursor_sealed_from_night_to_night(make_world:
     assert len(world.rows("t", "code")) == 36
 
 
+@pytest.mark.parametrize("strategy", ["full", "hash"])
+def test_table_read_in_parts_tells_no_masked_key_where_they_part(
+    make_world: MakeWorld, strategy: str
+) -> None:
+    world = masked(make_world, strategy, 36, split_rows=10)
+    world.tick()
+    world.deliver_one()
+    assert world.sql("SELECT count(*) AS n FROM bridge.sync_slices")[0]["n"] > 1
+    assert leaks(world) == []
+    world.pump()
+    assert len(world.rows("t", "code")) == 36 and world.runs("t")[0]["status"] == "success"
+    assert leaks(world) == []
+
+
 def test_without_the_seal_a_cursor_would_tell_a_masked_key(make_world: MakeWorld) -> None:
     world = masked(make_world, "hash", slice_budget_seconds=0.000001)
     world.compose(chunk_rows=1)

@@ -1,6 +1,7 @@
 """Detection and admission over a real database and queue."""
 
 from dataclasses import replace
+from datetime import datetime
 from uuid import uuid4
 
 from infra.local.sample_erp import TableSpec, parse_columns
@@ -98,6 +99,64 @@ def test_switched_off_entities_and_connectors_are_left_alone(make_world: MakeWor
     world.sql("UPDATE bridge.connectors SET is_active = false")
     world.erp.update("t1", {"id": 1}, {"note": "b"})
     assert world.sync() == []
+
+
+def freshness(world: World) -> tuple[int, int]:
+    """Fresh and stale tables, as the figures show them."""
+    stats = world.get("/api/v1/stats")
+    return stats["fresh"], stats["stale"]
+
+
+def long_ago(world: World) -> None:
+    world.sql("UPDATE bridge.erp_sync_state SET fresh_at = fresh_at - interval '1 hour'")
+
+
+def test_table_whose_runs_fail_is_stale_until_one_is_proven(make_world: MakeWorld) -> None:
+    world = make_world(tables(1), filled(1), default_sync_interval_seconds=300)
+    assert (freshness(world), len(world.sync()), freshness(world)) == ((0, 1), 1, (1, 0))
+    long_ago(world)
+    world.erp.update("t0", {"id": 1}, {"note": "b"})
+    world.erp.fail("/data/t0", 403, times=99)
+    assert [run["status"] for run in world.sync()] == ["failed"]
+    assert (freshness(world), world.entity("t0")["last_sync_status"]) == ((0, 1), "failed")
+    world.erp._failures.clear()
+    world.sync()
+    assert freshness(world) == (1, 0)
+
+
+def test_unchanged_table_stays_fresh_and_an_unanswered_probe_says_nothing(make_world: MakeWorld) -> None:
+    world = make_world(tables(1), filled(1), default_sync_interval_seconds=300)
+    world.sync()
+    long_ago(world)
+    world.erp.fail("/changes/t0", 403, times=1)
+    assert (world.sync(), freshness(world)) == ([], (0, 1))
+    assert (world.sync(), freshness(world)) == ([], (1, 0))
+
+
+def test_table_that_was_seen_changed_and_not_synced_is_stale(make_world: MakeWorld) -> None:
+    world = make_world(tables(1), filled(1), default_sync_interval_seconds=300)
+    world.sync()
+    long_ago(world)
+    world.erp.update("t0", {"id": 1}, {"note": "b"})
+    world.tick()
+    assert freshness(world) == (0, 1)
+
+
+def test_progress_migration_takes_over_what_a_filled_database_knows(make_world: MakeWorld) -> None:
+    world = make_world(tables(2), filled(2), max_retries=5)
+    world.sync()
+    ended = {run["entity_uid"]: run["completed_at"] for run in world.runs()}
+    world.post(f"/api/v1/entities/{world.uid('t0')}/sync")
+    world.sql("UPDATE bridge.sync_slices SET attempt = 3 WHERE status = 'queued'")
+    world.sql("ALTER TABLE bridge.sync_slices DROP failures; ALTER TABLE bridge.erp_sync_state DROP fresh_at")
+    world.sql("DELETE FROM bridge.schema_migrations WHERE number = 2")
+    assert world.app.migrate() == ("0002_progress",)
+    (slice_,) = world.sql("SELECT failures FROM bridge.sync_slices WHERE status = 'queued'")
+    fresh = world.sql("SELECT entity_uid, fresh_at FROM bridge.erp_sync_state")
+    assert slice_["failures"] == 3
+    assert {str(row["entity_uid"]): row["fresh_at"] for row in fresh} == {
+        uid: datetime.fromisoformat(at) for uid, at in ended.items()
+    }
 
 
 def test_a_thousand_entities_in_one_tick(make_world: MakeWorld) -> None:

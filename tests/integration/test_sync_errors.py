@@ -1,5 +1,6 @@
 """Errors a user meets: each names the thing, what was wrong and the next step; after each, the next good run is right."""
 
+from itertools import count
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from infra.local.sample_erp import ColumnSpec, TableSpec, parse_columns
 from shared.errors import TransientError
 from shared.sync.guards import Guards
+from shared.sync.ports import Fenced
 from tests.integration.harness import MakeWorld, Row, World, balanced, plain
 
 COLUMNS = parse_columns("id NUMBER(9) NOT NULL\n note VARCHAR2(40)")
@@ -162,6 +164,37 @@ def test_rows_that_do_not_add_up_commit_nothing(make_world: MakeWorld) -> None:
     assert (world.sync_now("t")["error"]["code"], world.stored("t")) == ("conservation", [])
     world.compose()
     assert (world.sync_now("t")["status"], equal(world)) == ("success", True)
+
+
+@pytest.mark.parametrize("strategy", ["full", "hash", "rowversion"])
+def test_failures_far_apart_do_not_add_up_to_a_failed_run(make_world: MakeWorld, strategy: str) -> None:
+    world = make_world([table(strategy)], rows(12))
+    fence = Guards().fence
+    calls = count()
+
+    def every_other(transaction: Fenced) -> None:
+        if next(calls) % 2 == 0:
+            raise TransientError("the connection broke")
+        fence(transaction)
+
+    world.compose(Guards(fence=every_other), chunk_rows=3, max_retries=1)
+    run = world.sync_now("t")
+    assert (run["status"], equal(world)) == ("success", True)
+    assert run["attempt"] == (5 if strategy == "full" else 4)
+
+
+def test_failures_without_progress_between_them_fail_the_run(make_world: MakeWorld) -> None:
+    world = make_world([table()], rows(12))
+    calls, fence = count(), Guards().fence
+
+    def after_two_chunks(transaction: Fenced) -> None:
+        if next(calls) >= 2:
+            raise TransientError("the connection broke", code="broke")
+        fence(transaction)
+
+    world.compose(Guards(fence=after_two_chunks), chunk_rows=3, max_retries=2)
+    run = world.sync_now("t")
+    assert (run["error"]["code"], run["attempt"], len(world.stored("t"))) == ("broke", 2, 6)
 
 
 def test_run_in_flight_is_a_conflict_and_an_unknown_run_is_not_there(make_world: MakeWorld) -> None:

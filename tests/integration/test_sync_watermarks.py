@@ -240,6 +240,41 @@ def test_torn_pair_under_hash(make_world: MakeWorld, chunk_rows: int, rejected: 
     assert (run["rejected"], balanced(run)) == (rejected, True)
 
 
+def torn(make_world: MakeWorld, pagination: str) -> World:
+    """A pair of one key under `hash`, its copies in different chunks; pages by number are walked twice."""
+    spec = TableSpec(slug="t", keys=("id",), strategy="hash", columns=COLUMNS)
+    world = make_world([spec], rows(3), default_page_size=2)
+    world.erp.behave("t", pagination=pagination, probe=False)
+    world.compose(chunk_rows=1)
+    world.discover()
+    world.erp.insert("t", [{"id": 1, "note": "other"}], duplicate=True)
+    return world
+
+
+@pytest.mark.parametrize("pagination", ["keyset", "page"])
+def test_torn_pair_under_hash_stays_as_it_first_landed(make_world: MakeWorld, pagination: str) -> None:
+    world = torn(make_world, pagination)
+    for _ in range(4):
+        run = world.sync_now("t")
+        assert (world.rows("t")[1]["note"], run["updated"], balanced(run)) == ("n1", 0, True)
+        assert [r["code"] for r in world.rejects("t")] == ["duplicate_key"]
+    assert len(world.sql("SELECT 1 FROM bridge.failed_records")) == 1
+
+
+@pytest.mark.parametrize("pagination", ["keyset", "page"])
+@pytest.mark.parametrize("stays", ["n1", "other"])
+def test_torn_pair_is_settled_once_one_copy_is_left(
+    make_world: MakeWorld, pagination: str, stays: str
+) -> None:
+    world = torn(make_world, pagination)
+    world.sync_now("t")
+    world.sync_now("t")
+    world.erp.delete("t", [{"id": 1}])
+    world.erp.insert("t", [{"id": 1, "note": stays}])
+    run = world.sync_now("t")
+    assert (world.rows("t")[1]["note"], run["rejected"], world.rejects("t")) == (stays, 0, [])
+
+
 @pytest.mark.parametrize("chunk_rows", [1, 50])
 def test_highest_version_wins(make_world: MakeWorld, chunk_rows: int) -> None:
     world = make_world([table()], rows(3), default_page_size=2)
@@ -268,3 +303,35 @@ def test_keys_that_meet_only_after_a_rule_reject_all(make_world: MakeWorld, stra
     run = world.sync()[0]
     assert (run["rejected"], run["inserted"]) == (2, 1)
     assert {r["code"] for r in world.rejects("t")} == {"key_collision"}
+
+
+def test_stored_versions_may_hold_any_text(make_world: MakeWorld) -> None:
+    world = make_world([table(version_kind="text")], rows(5))
+    world.sync()
+    before = versions(world)
+    for key, version in enumerate(["", "\n", "a\nb\n", None]):
+        world.sql("UPDATE public.t SET _bridge_erp_rowversion = %s WHERE id = %s", version, key)
+    run = world.sweep("t")
+    # A stored version that differs follows the source's; a row that had none says nothing that could differ.
+    assert (run["status"], run["unchanged"], versions(world)) == ("success", 5, before | {3: None})
+
+
+def versions(world: World) -> dict[int, str | None]:
+    return {row["id"]: row["_bridge_erp_rowversion"] for row in world.stored("t")}
+
+
+@pytest.mark.parametrize("strategy", ["delta", "sweep"])
+def test_row_without_a_version_lands_and_leaves_the_stored_version_on_guard(
+    make_world: MakeWorld, strategy: str
+) -> None:
+    world = make_world([table()], rows(5))
+    world.sync()
+    before = versions(world)
+    world.erp.behave("t", flat_rows=True)  # rows as bare data carry no version
+    world.erp.update("t", {"id": 1}, {"note": "unversioned"})
+    run = world.sync_now("t") if strategy == "delta" else world.sweep("t")
+    assert (run["updated"], world.rows("t")[1]["note"], versions(world)) == (1, "unversioned", before)
+    world.erp.behave("t", flat_rows=False)
+    world.erp.update("t", {"id": 1}, {"note": "old copy"}, row_version=1)
+    run = world.sweep("t")
+    assert (run["superseded"], world.rows("t")[1]["note"]) == (1, "unversioned")

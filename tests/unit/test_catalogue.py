@@ -7,39 +7,30 @@ from uuid import UUID
 import pytest
 
 from shared.errors import ConfigurationError, InvalidError, SchemaDriftError
-from shared.sync.catalogue import (
-    ApiDescription,
-    Catalogued,
-    Change,
-    Connector,
-    Defaults,
-    DescribedColumn,
-    Entity,
-    FieldMapping,
-    freeze,
-)
+from shared.sync.catalogue import Catalogued, Change, Connector, Defaults, Entity, FieldMapping, freeze
 from shared.sync.choices import EntityChoice, amend, create
+from shared.sync.description import ApiColumn, ApiDescription
 from shared.sync.discovery import discover
 from shared.sync.model import ColumnType, Expression, Kind, Rules, RunConfig, VersionSpec
 
 UID = UUID(int=1)
 CONNECTOR = Connector(UUID(int=9), "default", "erp", "http", "https://erp", "none")
-C = DescribedColumn
+C = ApiColumn
 
 
-def described(*columns: DescribedColumn, **changes: Any) -> ApiDescription:
+def described(*columns: ApiColumn, **changes: Any) -> ApiDescription:
     base = ApiDescription(
         "planes", "Planes", columns or (C("tailnum", "VARCHAR2(10)"), C("seats", "NUMBER(4)"))
     )
     return replace(base, **{"business_key_columns": ("tailnum",), "delta_strategy": "hash"} | changes)
 
 
-def found(*columns: DescribedColumn, connector: Connector = CONNECTOR, **changes: Any) -> Catalogued:
+def found(*columns: ApiColumn, connector: Connector = CONNECTOR, **changes: Any) -> Catalogued:
     return discover(described(*columns, **changes), connector, None, uid=UID).after
 
 
 def again(
-    before: Catalogued, *columns: DescribedColumn, connector: Connector = CONNECTOR, **changes: Any
+    before: Catalogued, *columns: ApiColumn, connector: Connector = CONNECTOR, **changes: Any
 ) -> Change:
     return discover(described(*columns, **changes), connector, before, uid=UUID(int=2))
 

@@ -28,7 +28,8 @@ class Behaviour:
     """How one table answers; tests and the control endpoint swap it whole or in part.
 
     `total` None means: sent under page numbers, not under keyset. `keys_only` False ignores `fields=keys`;
-    `flat_rows` sends the data object without its envelope; `total_error` is added to a true total.
+    `ranges` False: it never says where to cut a table; `flat_rows` sends the data object without its envelope;
+    `total_error` is added to a true total.
     """
 
     pagination: Literal["keyset", "page"] = "keyset"
@@ -40,6 +41,7 @@ class Behaviour:
     has_more: bool = True
     safe_rowversion: bool = True
     keys_only: bool = True
+    ranges: bool = True
     flat_rows: bool = False
     page_size_max: int = PAGE_SIZE_MAX
     latency_ms: int = 0
@@ -74,6 +76,14 @@ class Connector:
         }
         return answer | ({"count": count} if behaviour.probe_count else {})
 
+    def ranges(self, slug: str, parameters: Mapping[str, str]) -> dict[str, object]:
+        """Cursors that cut a table into parts; UnknownSlugError where it is switched off or pages by number."""
+        behaviour = self.behaviour(slug)
+        if not behaviour.ranges or behaviour.pagination != "keyset" or behaviour.ordered_by_rowversion:
+            raise UnknownSlugError(f"{slug} offers no ranges; read it in one walk")
+        cuts = self.store.cuts(slug, _natural(parameters, "parts", 1))
+        return {"cursors": [_write_cursor(position) for position in cuts]}
+
     def data(self, slug: str, parameters: Mapping[str, str]) -> bytes:
         """One page as JSON bytes; the row documents are joined, never parsed."""
         spec, behaviour = self.store.spec(slug), self.behaviour(slug)
@@ -84,6 +94,7 @@ class Connector:
             limit=size,
             above=_lower_bound(spec, parameters),
             after=_read_cursor(parameters.get("cursor", "")) if keyset else None,
+            until=_read_cursor(parameters.get("until", "")) if keyset else None,
             offset=(page - 1) * size,
             by_version=behaviour.ordered_by_rowversion,
             keys_only=behaviour.keys_only and parameters.get("fields") == "keys",

@@ -62,6 +62,8 @@ def _read(erp: SampleErp, request: Request) -> Answer:
         case ["GET", "api", "v1", "changes", slug]:
             _lag(erp, slug)
             return json_answer(erp.connector.changes(slug, request.parameters))
+        case ["GET", "api", "v1", "ranges", slug]:
+            return json_answer(erp.connector.ranges(slug, request.parameters))
     raise UnknownSlugError(f"nothing at {request.method} {request.path}; see /api/v1/apis")
 
 

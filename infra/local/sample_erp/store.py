@@ -55,11 +55,15 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class PageQuery:
-    """What a page asks for: rows `above` a version; `after` (keyset) wins over `offset` (page number)."""
+    """What a page asks for: rows `above` a version; `after` (keyset) wins over `offset` (page number).
+
+    `until` is the last row of the part it belongs to.
+    """
 
     limit: int
     above: int | None = None
     after: Position | None = None
+    until: Position | None = None
     offset: int = 0
     by_version: bool = False
     keys_only: bool = False
@@ -197,8 +201,21 @@ class Store:
             place = [query.after.rv] if query.by_version else []
             arguments += [*place, query.after.sort, query.after.seq]
             sql += f" AND ({order}) > (?, ?{', ?' if query.by_version else ''})"
+        if query.until is not None:
+            arguments += [query.until.sort, query.until.seq]
+            sql += " AND (sort, seq) <= (?, ?)"
         sql += f" ORDER BY {order} LIMIT ? OFFSET ?"
         return sql, [*arguments, query.limit + 1, 0 if query.after else query.offset]
+
+    def cuts(self, slug: str, parts: int) -> list[Position]:
+        """The last row of each part but the last, when the rows in key order fall into equal parts."""
+        size = max(1, -(-self.count(slug) // max(1, parts)))
+        sql = (
+            f"SELECT rv, sort, seq FROM (SELECT rv, sort, seq, row_number() OVER (ORDER BY sort, seq) AS place"
+            f" FROM {self._rows(slug)}) WHERE place % ? = 0"
+        )
+        with self._lock:
+            return [Position(*row) for row in self._db.execute(sql, (size,))][: parts - 1]
 
     def data(self, slug: str) -> list[RawRow]:
         """Every visible row's data in key order, as raw texts; for small tables."""

@@ -45,12 +45,18 @@ class Agenda:
             DueEntity(**(row | {"version": version})) for row, version in zip(rows, versions, strict=True)
         ]
 
-    def probed(self, entity_uids: Sequence[UUID], trouble: AppError | None = None) -> None:
-        """They were looked at: due again after their interval; `trouble` is what kept their runs from starting."""
+    def probed(
+        self, entity_uids: Sequence[UUID], trouble: AppError | None = None, *, unchanged: bool = False
+    ) -> None:
+        """They were looked at: due again after their interval; `trouble` is what kept their runs from starting.
+
+        `unchanged`: the source holds what the last proven run read, so the tables are as fresh as after that run.
+        """
         if entity_uids:
             values = {
                 "entities": list(entity_uids),
                 "interval_s": self._default_interval_s,
+                "unchanged": unchanged,
                 "trouble": None if trouble is None else Jsonb(error_body(trouble)),
             }
             with self._database.connection() as connection:

@@ -23,15 +23,8 @@ from shared.adapters.postgres.remasking import forget_unmasked
 from shared.adapters.postgres.tables import prepare_target
 from shared.errors import AppError, ConflictError, NotFoundError, TargetUnavailableError
 from shared.sql import query
-from shared.sync.catalogue import (
-    ApiDescription,
-    Catalogued,
-    Change,
-    Connector,
-    DescribedColumn,
-    Entity,
-    FieldMapping,
-)
+from shared.sync.catalogue import Catalogued, Change, Connector, Entity, FieldMapping
+from shared.sync.description import ApiColumn, ApiDescription
 from shared.sync.discovery import discover
 from shared.sync.model import ColumnType, Expression, Rules, VersionSpec
 
@@ -470,7 +463,7 @@ def _entity(row: Mapping[str, Any]) -> Entity:
         | {
             "business_keys": tuple(row["business_keys"]),
             "version": None if version is None else msgspec.convert(version, VersionSpec),
-            "columns": msgspec.convert(row["columns"], tuple[DescribedColumn, ...]),
+            "columns": msgspec.convert(row["columns"], tuple[ApiColumn, ...]),
             "delete_guard_percent": float(row["delete_guard_percent"]),
             "person_set": tuple(row["person_set"]),
             "warnings": tuple(row["warnings"]),

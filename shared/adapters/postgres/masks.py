@@ -24,6 +24,13 @@ MINIMUM_BYTES = 16
 _SEAL_CONTEXT = "tributary 2026 seal of cursors"
 _SEALED = "sealed"
 
+Seal = Callable[[Mapping[str, Any], RunConfig], Mapping[str, Any]]
+
+
+def as_it_is(cursor: Mapping[str, Any], _config: RunConfig) -> Mapping[str, Any]:
+    """No seal: for where nothing is masked."""
+    return cursor
+
 
 class Masks:
     """The installation's mask key. `read` gives the secret called `name`, or raises ConfigurationError."""
@@ -47,7 +54,8 @@ class Masks:
             return claim
         self._opened.key = key = self._fresh(claim.config)
         self._settle(claim.config, masking.key_name(key))
-        return replace(claim, cursor=_opened(claim.cursor, key), walked=_opened(claim.walked, key))
+        walked = tuple(_opened(cursor, key) or {} for cursor in claim.walked)
+        return replace(claim, cursor=_opened(claim.cursor, key), walked=walked)
 
     def sealed(self, cursor: Mapping[str, Any], config: RunConfig) -> Mapping[str, Any]:
         """The cursor as it may be stored."""

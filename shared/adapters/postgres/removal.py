@@ -43,6 +43,14 @@ CLOSE_ABSENT = (
 )
 
 
+# A key stood twice, and this pass met the landed copy alone.
+CLOSE_SETTLED = (
+    "UPDATE {failed} f SET status = 'resolved', updated_at = now()"
+    " WHERE f.entity_uid = %(entity)s AND f.status = 'open' AND f.code = 'duplicate_key' AND f.updated_at < %(began)s"
+    " AND f.rival_met_at >= %(began)s"
+)
+
+
 def slice_update(claim: Claim, counters: Counters) -> dict[str, Any]:
     """The parameters that name a slice and what to add to its counters."""
     return {"run": claim.run_uid, "slice": claim.slice} | {
@@ -110,6 +118,7 @@ def _count_absent(connection: Connection, statements: Statements, ids: dict[str,
         connection.execute(_compose(absent, statements), ids)
     live = " AND NOT EXISTS (SELECT 1 FROM {target} t WHERE t.{key} = f.key_hash AND NOT t.{deleted})"
     connection.execute(_compose(CLOSE_ABSENT + live, statements), ids)
+    connection.execute(_compose(CLOSE_SETTLED, statements), ids)
 
 
 def _all_met(connection: Connection, statements: Statements) -> bool:

@@ -14,7 +14,7 @@ from psycopg_pool import PoolTimeout
 
 from shared.adapters.postgres.database import Connection, Database, translate
 from shared.adapters.postgres.slices import Slices, frozen
-from shared.adapters.postgres.views import RunView
+from shared.adapters.postgres.views import RunError, RunView
 from shared.errors import ConflictError, InvalidError, NotFoundError
 from shared.sql import query
 from shared.sync.model import RunConfig
@@ -176,9 +176,13 @@ class Runs:
                     "before_at": before_at, "before_uid": before_uid,
                 },
             ).fetchall()  # fmt: skip
-        more = rows[limit - 1] if len(rows) > limit else None
-        views = [RunView(**{name: row[name] for name in _VIEW}) for row in rows[:limit]]
-        return views, None if more is None else _write_cursor(more["created_at"], more["uid"])
+        last = rows[limit - 1] if len(rows) > limit else None
+        following = None if last is None else _write_cursor(last["created_at"], last["uid"])
+        return [_view(row) for row in rows[:limit]], following
+
+
+def _view(row: dict[str, Any]) -> RunView:
+    return RunView(**{name: row[name] for name in _VIEW} | {"error": RunError.told(row["error"])})
 
 
 def _write_cursor(at: datetime, uid: UUID) -> str:

@@ -3,7 +3,7 @@
 Every statement here follows one order of locks: connector, entity state, slice.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres.database import Connection, Database
+from shared.adapters.postgres.masks import Seal, as_it_is
 from shared.adapters.postgres.statements import Statements
 from shared.errors import AppError, FencedError
 from shared.failpoints import hit
@@ -51,7 +52,10 @@ _CLAIM_COLUMNS = tuple(f.name for f in fields(Claim) if f.name not in _MADE_HERE
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How transient failures come back: `attempts` retries, the first after `base_s`, doubling up to `cap_s`."""
+    """How transient failures come back: `attempts` retries in a row, the first after `base_s`, doubling up to `cap_s`.
+
+    A committed chunk ends the row: a run of many hours may fail now and then, as long as it gets on in between.
+    """
 
     attempts: int
     base_s: int
@@ -70,7 +74,9 @@ class Slices:
         retry: Retry,
         decide: Callable[..., Decision] = decide_claim,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        seal: Seal = as_it_is,
     ) -> None:
+        self._seal = seal
         self._database, self._schema, self._decide, self._now = database, database.schema, decide, now
         self._lease_s, self._default_limit, self._retry = lease_s, default_limit, retry
 
@@ -88,7 +94,7 @@ class Slices:
                 answer: ClaimAnswer = self._take(connection, row, message_id, dequeue_count)
             else:
                 if isinstance(decision, Ignore) and decision.give_back:
-                    self._release(connection, names, admitted=False, attempt=row["attempt"], delay_s=0)
+                    self._release(connection, names, admitted=False, delay_s=0)
                 answer = decision
         hit("claim.after")
         return answer
@@ -162,7 +168,7 @@ class Slices:
         with self._database.connection() as connection:
             held = self._hold(connection, claim)
             keeps = claim.lane == "delta"
-            self._release(connection, names, admitted=keeps, attempt=held["attempt"], delay_s=0)
+            self._release(connection, names, admitted=keeps, delay_s=0)
             if keeps:
                 connection.execute(query("outbox_insert", self._schema), names | {"delay_s": 0})
             else:
@@ -170,7 +176,7 @@ class Slices:
         hit("continuation.after")
 
     def back_off(self, claim: Claim, error: AppError, wish_s: float | None) -> bool:
-        """Queue the slice again after a transient failure; false when its attempts are used up."""
+        """Queue the slice again after a transient failure; false when its retries in a row are used up."""
         names = {"run": claim.run_uid, "slice": claim.slice}
         with self._database.connection() as connection:
             held = self._hold(connection, claim)
@@ -179,14 +185,55 @@ class Slices:
     def _back_off(
         self, connection: Connection, held: dict[str, Any], names: dict[str, Any], wish_s: float | None
     ) -> bool:
-        attempt = held["attempt"] + 1
-        if attempt > self._retry.attempts:
+        failures = held["failures"] + 1
+        if failures > self._retry.attempts:
             return False
-        delay = backoff_s(attempt, self._retry.base_s, self._retry.cap_s, wish_s)
-        self._release(connection, names, admitted=False, attempt=attempt, delay_s=delay)
+        delay = backoff_s(failures, self._retry.base_s, self._retry.cap_s, wish_s)
+        self._release(connection, names, admitted=False, delay_s=delay, failed=1)
         connection.execute(query("outbox_insert", self._schema), names | {"delay_s": delay})
         self._fill_slots(connection, held)
         return True
+
+    def split(self, claim: Claim, cursors: Sequence[Mapping[str, Any]]) -> None:
+        """Give the slice the first cursor and each of the others a slice of its own, as slots allow."""
+        hit("continuation.before")
+        with self._database.connection() as connection:
+            held = self._hold(connection, claim)
+            for number, cursor in enumerate(cursors):
+                part = {
+                    "run": claim.run_uid,
+                    "slice": claim.slice + number,
+                    "cursor": Jsonb(self._seal(cursor, claim.config)),
+                }
+                if number:
+                    made = {"connector": held["connector_uid"], "kind": "walk", "admitted": False}
+                    connection.execute(query("slice_insert", self._schema), part | made)
+                connection.execute(query("slice_range", self._schema), part)
+            self._fill_slots(connection, held)
+        hit("continuation.after")
+
+    def end_part(self, claim: Claim) -> None:
+        """End a slice whose part is read. Under the connector's lock exactly one of a run finds itself the last."""
+        hit("continuation.before")
+        names = {"run": claim.run_uid, "slice": claim.slice}
+        with self._database.connection() as connection:
+            held = self._hold(connection, claim)
+            connection.execute(query("slice_end", self._schema), names | {"status": "done"})
+            row = connection.execute(query("slices_left", self._schema), names).fetchone()
+            assert row is not None, "an aggregate answers one row"
+            if row["unfinished"] == 0:
+                self._follow(connection, claim.run_uid, row["slices"], "conclude", held["connector_uid"])
+            self._fill_slots(connection, held)
+        hit("continuation.after")
+
+    def _follow(
+        self, connection: Connection, run_uid: UUID, slice_: int, kind: str, connector_uid: UUID
+    ) -> None:
+        """Queue a slice that goes on where others ended, in their slot."""
+        names = {"run": run_uid, "slice": slice_}
+        made = names | {"connector": connector_uid, "kind": kind, "admitted": True}
+        connection.execute(query("slice_insert", self._schema), made)
+        connection.execute(query("outbox_insert", self._schema), names | {"delay_s": 0})
 
     def begin_publish(self, claim: Claim) -> None:
         """End a snapshot's walk and queue its publication as a slice of its own, which keeps the slot."""
@@ -195,12 +242,7 @@ class Slices:
             held = self._hold(connection, claim)
             names = {"run": claim.run_uid, "slice": claim.slice}
             connection.execute(query("slice_end", self._schema), names | {"status": "done"})
-            following = {"run": claim.run_uid, "slice": claim.slice + 1}
-            connection.execute(
-                query("slice_insert", self._schema),
-                following | {"connector": held["connector_uid"], "kind": "publish", "admitted": True},
-            )
-            connection.execute(query("outbox_insert", self._schema), following | {"delay_s": 0})
+            self._follow(connection, claim.run_uid, claim.slice + 1, "publish", held["connector_uid"])
         hit("continuation.after")
 
     def end(self, claim: Claim, ending: Ending) -> None:
@@ -236,6 +278,7 @@ class Slices:
         connection.execute(query("run_end", self._schema), parameters)
         slice_status = "failed" if ending.status == "failed" else "done"
         connection.execute(query("slice_end", self._schema), parameters | {"status": slice_status})
+        connection.execute(query("slices_abandon", self._schema), parameters)
         if ending.night in ("finished", "again"):
             finished = {"finished": ending.night == "finished", "trouble": parameters["error"]}
             connection.execute(query("schedule_finish", self._schema), {"run": run_uid} | finished)
@@ -273,11 +316,11 @@ class Slices:
             return "run failed"
 
     def _release(
-        self, connection: Connection, names: dict[str, Any], *, admitted: bool, attempt: int, delay_s: int
+        self, connection: Connection, names: dict[str, Any], *, admitted: bool, delay_s: int, failed: int = 0
     ) -> None:
         connection.execute(
             query("slice_release", self._schema),
-            names | {"admitted": admitted, "attempt": attempt, "delay_s": delay_s},
+            names | {"admitted": admitted, "delay_s": delay_s, "failed": failed},
         )
 
     def _hold(self, connection: Connection, claim: Claim) -> dict[str, Any]:

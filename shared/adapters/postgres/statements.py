@@ -118,18 +118,23 @@ class Statements:
         )
 
     def overwrite(self, source: sql.Composable, where: sql.Composable = _ALWAYS) -> sql.Composed:
-        """Overwrite stored rows with those of `source`, aliased u; the uid stays, a deleted row is revived."""
+        """Overwrite stored rows with those of `source`, aliased u; the uid stays, a deleted row is revived.
+
+        A row that comes without a version says nothing of the stored one, which stays where it counts at all
+        (`since`): cleared, it would let any older copy that is still on its way pass for new.
+        """
         changed = [n for n in self.data_names if n not in {c.name for c in self.keys}]
         assignments = [
-            sql.SQL("{0} = u.{0}").format(sql.Identifier(n))
-            for n in [*changed, KEY, DATA, ROWVERSION, REFERENCE_TEXT]
+            sql.SQL("{0} = u.{0}").format(sql.Identifier(n)) for n in [*changed, KEY, DATA, REFERENCE_TEXT]
         ]
         return sql.SQL(
-            "UPDATE {target} t SET {set}, {updated} = now(), {deleted} = false, {deleted_at} = NULL"
+            "UPDATE {target} t SET {set}, {updated} = now(), {deleted} = false, {deleted_at} = NULL,"
+            " {version} = coalesce(u.{version}, CASE WHEN t.{updated} >= %(since)s THEN t.{version} END)"
             " FROM {source} u WHERE {same_key} AND {where}"
         ).format(
             target=self.target,
             set=sql.SQL(", ").join(assignments),
+            version=sql.Identifier(ROWVERSION),
             updated=sql.Identifier(UPDATED),
             deleted=sql.Identifier(DELETED),
             deleted_at=sql.Identifier(DELETED_AT),

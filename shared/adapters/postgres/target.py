@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +20,7 @@ from shared.adapters.postgres import copy_format
 from shared.adapters.postgres.copy_format import Bytes, Field
 from shared.adapters.postgres.database import RETRYABLE, Connection, Database, translate
 from shared.adapters.postgres.indexes import build, defer
+from shared.adapters.postgres.masks import Seal, as_it_is
 from shared.adapters.postgres.removal import (
     PostgresDeletion,
     PostgresPublication,
@@ -52,7 +53,6 @@ from shared.sync.model import (
     VERSION,
     ColumnType,
     Kind,
-    RunConfig,
 )
 from shared.sync.ports import Chunk, ChunkConflictError, Claim, Counters, Due, RowsRefusedError
 
@@ -61,13 +61,6 @@ _MICROSECONDS_TO_2000 = 946_684_800_000_000
 _REFUSED_VALUE = re.compile("22...|23502|23514|54000")  # data exceptions, NOT NULL, CHECK, index row too long
 _REFUSED_AT_MOST = 1000  # rows of a chunk; above it the table is at fault, not its rows
 _BRIDGE_FRAME = {KEY: KEY_HASH, DATA: ROW_HASH, ROWVERSION: VERSION, REFERENCE_TEXT: REFERENCE}
-
-Seal = Callable[[Mapping[str, Any], RunConfig], Mapping[str, Any]]
-
-
-def as_it_is(cursor: Mapping[str, Any], _config: RunConfig) -> Mapping[str, Any]:
-    """No seal: for where nothing is masked."""
-    return cursor
 
 
 class PostgresTarget:
@@ -244,7 +237,8 @@ class PostgresChunk:
             return
         self.connection.execute(self.statements.update_table())
         send(self.connection, sql.Identifier("chunk_updates"), target_fields(self.statements, rows, None))
-        cursor = self.connection.execute(self.statements.overwrite(sql.Identifier("chunk_updates")))
+        overwrite = self.statements.overwrite(sql.Identifier("chunk_updates"))
+        cursor = self.connection.execute(overwrite, {"since": self.claim.versions_since})
         _expect(cursor.rowcount, rows.height)
         self.connection.execute("DROP TABLE chunk_updates")
 
@@ -283,8 +277,14 @@ class PostgresChunk:
         self.connection.execute(query("rejects_keep", schema), ids)
         self.connection.execute("DROP TABLE chunk_rejects")
 
-    def resolve(self, rows: pl.DataFrame) -> None:
-        """Close open rejects whose keys landed now; a reject of a newer version stays open."""
+    def disputed(self) -> frozenset[bytes]:
+        """Keys that stand twice and whose landed copy was met since the pass began."""
+        ids = {"entity": self.claim.config.entity_uid, "began": self.claim.pass_began}
+        found = self.connection.execute(query("rejects_disputed", self.statements.schema), ids)
+        return frozenset(row["key_hash"].bytes for row in found)
+
+    def resolve(self, rows: pl.DataFrame, standing: pl.Series) -> None:
+        """Close open rejects whose keys landed now; a reject of a newer version, or of a rival copy, stays open."""
         schema, entity = self.statements.schema, self.claim.config.entity_uid
         open_ = self.connection.execute(query("rejects_open", schema), {"entity": entity}).fetchall()
         if not open_ or rows.is_empty():
@@ -292,12 +292,13 @@ class PostgresChunk:
         hashes = pl.DataFrame(
             {KEY_HASH: [row["key_hash"].bytes for row in open_]}, schema={KEY_HASH: pl.Binary}
         )
-        landed = rows.select(KEY_HASH, VERSION).join(hashes, on=KEY_HASH, how="semi")
+        landed = rows.select(ROW, KEY_HASH, VERSION).join(hashes, on=KEY_HASH, how="semi")
         if landed.height:
             parameters = {
                 "entity": entity,
                 "keys": [k.hex() for k in landed[KEY_HASH]],
                 "versions": landed[VERSION].to_list(),
+                "standing": landed[ROW].is_in(standing.implode()).to_list(),
             }
             self.connection.execute(query("rejects_resolve", schema), parameters)
 

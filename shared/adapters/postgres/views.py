@@ -1,5 +1,6 @@
 """A run as the management interface shows it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -7,8 +8,26 @@ from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
+class RunError:
+    """Why a run failed or ended partial."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+    @classmethod
+    def told(cls, stored: Mapping[str, Any] | None) -> "RunError | None":
+        """The error as it is stored with a run; None where there is none."""
+        return None if stored is None else cls(stored["code"], stored["message"], stored.get("hint", ""))
+
+
+@dataclass(frozen=True, slots=True)
 class RunView:
-    """One run; counters are sums over its slices."""
+    """A run, its counters summed over its slices.
+
+    fetched = inserted + updated + unchanged + superseded + rejected + held. The interface answers with this very
+    class, so that its fields stand in one list.
+    """
 
     uid: UUID
     entity_uid: UUID
@@ -30,5 +49,5 @@ class RunView:
     soft_deleted: int
     watermark_start: str | None
     watermark_end: str | None
-    error: dict[str, Any] | None
+    error: RunError | None
     requested_by: str

@@ -1,7 +1,6 @@
--- A table is fresh when it was synced, or seen unchanged, within two of its intervals.
+-- A table is fresh when a run proved it current, or a probe found it unchanged since, within two of its intervals.
 WITH seen AS (
-    SELECT e.uid, e.sync_enabled,
-           greatest(s.last_sync_at, CASE WHEN s.last_sync_at IS NOT NULL THEN s.last_probed_at END) AS at,
+    SELECT e.uid, e.sync_enabled, s.fresh_at AS at,
            coalesce(e.sync_interval_seconds, %(default_interval_s)s) AS interval_s
       FROM {schema}.entities e
       JOIN {schema}.connectors c ON c.uid = e.connector_uid

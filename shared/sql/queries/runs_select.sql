@@ -2,7 +2,7 @@ SELECT r.uid, r.entity_uid, r.strategy, r.trigger, r.status, r.started_at, r.com
        r.watermark_end, r.error, r.requested_by, r.created_at, s.*
 FROM {schema}.sync_runs r JOIN {schema}.connectors c ON c.uid = r.connector_uid
 CROSS JOIN LATERAL (
-    SELECT count(*)::int AS slices, coalesce(max(attempt), 0) AS attempt,
+    SELECT count(*)::int AS slices, coalesce(sum(attempt), 0)::int AS attempt,
            coalesce(sum(fetched), 0)::bigint AS fetched, coalesce(sum(inserted), 0)::bigint AS inserted,
            coalesce(sum(updated), 0)::bigint AS updated, coalesce(sum(unchanged), 0)::bigint AS unchanged,
            coalesce(sum(superseded), 0)::bigint AS superseded, coalesce(sum(rejected), 0)::bigint AS rejected,

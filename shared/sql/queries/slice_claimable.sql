@@ -1,7 +1,9 @@
 -- Locked slices are somebody's: skip them rather than wait.
 SELECT s.run_uid, s.slice, s.kind, s.status, s.admitted, s.cursor, s.chunk, s.epoch, s.lease_until, s.message_id,
        s.dequeue_count, s.attempt, s.soft_deleted,
-       (SELECT w.cursor FROM {schema}.sync_slices w WHERE w.run_uid = s.run_uid AND w.slice = s.slice - 1) AS walked,
+       CASE WHEN s.kind = 'walk' THEN '[]' ELSE (
+            SELECT coalesce(jsonb_agg(w.cursor ORDER BY w.slice), '[]') FROM {schema}.sync_slices w
+            WHERE w.run_uid = s.run_uid AND w.kind = 'walk') END AS walked,
        s.next_attempt_at, s.connector_uid,
        r.entity_uid, r.lane, r.purpose, r.strategy, r.config, r.status IN ('queued', 'running') AS run_in_flight, r.watermark_start,
        r.target_was_empty, r.started_at, r.allow_deletes, r.generation, r.night,

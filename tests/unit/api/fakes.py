@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, time
+from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+from fastapi import FastAPI
 
-from shared.adapters.descriptions import offered
 from shared.adapters.postgres.catalogue import Decide, Discovered, EntityView, Tenants
 from shared.adapters.postgres.schedules import ScheduleChoice, ScheduleView
 from shared.adapters.postgres.views import RunView
@@ -18,19 +19,15 @@ from shared.api.app import create_app
 from shared.api.ports import ApiServices
 from shared.errors import AppError, ConflictError, NotFoundError, SourceUnavailableError, UnauthorizedError
 from shared.sync import fetch
-from shared.sync.catalogue import ApiDescription, Catalogued, Connector, Entity
+from shared.sync.catalogue import Catalogued, Connector, Entity
+from shared.sync.description import ApiColumn, ApiDescription
 from shared.sync.discovery import discover
 from shared.sync.nights import Standing
 from shared.sync.windows import Window
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
-OFFERED = fetch.ApiDescription(
-    "planes",
-    "Planes",
-    "",
-    ("tailnum",),
-    "hash",
-    (fetch.ApiColumn("tailnum", "VARCHAR2(10)"), fetch.ApiColumn("seats", "NUMBER(4)")),
+OFFERED = ApiDescription(
+    "planes", "Planes", (ApiColumn("tailnum", "VARCHAR2(10)"), ApiColumn("seats", "NUMBER(4)")), ("tailnum",)
 )
 
 
@@ -50,11 +47,11 @@ class FakeTokens:
 class FakeSource:
     """A connector that offers `described`, or fails."""
 
-    described: Sequence[fetch.ApiDescription] = (OFFERED,)
+    described: Sequence[ApiDescription] = (OFFERED,)
     page: bytes = b""
     error: AppError | None = None
 
-    def list_apis(self) -> Sequence[fetch.ApiDescription]:
+    def list_apis(self) -> Sequence[ApiDescription]:
         if self.error:
             raise self.error
         return self.described
@@ -310,11 +307,14 @@ class World:
         self.catalogue, self.source, self.now, self.sent = FakeCatalogue(), FakeSource(), [0.0], [0]
         self.runs, self.overview = FakeRuns(self.catalogue), FakeOverview(self.catalogue)
         self.services = replace(self._services(), **changes)
-        self.app = create_app(self.services)
+        # Building the routes costs more than most requests; only a world of its own kind needs them anew.
+        self.app = create_app(self.services) if changes else _shared_app()
         connector = Connector(uuid4(), "default", "erp", "http", "https://erp.example.com", "none")
         self.connector = self.catalogue.add_connector(connector, "t").uid
         self.entity = (
-            FakeDiscovery(self.catalogue).discover(connector, offered(self.source), actor="t")[0].entity_uid
+            FakeDiscovery(self.catalogue)
+            .discover(connector, self.source.list_apis(), actor="t")[0]
+            .entity_uid
         )
         assert self.entity is not None
         self.run = self.runs.create(self.entity, purpose="refresh", trigger="timer", requested_by="timer")
@@ -354,7 +354,14 @@ class World:
     def ask(self, method: str, path: str, roles: str | None = "admin,tenant:*", **more: Any) -> Any:
         """The answer to one request; `roles` None sends no token."""
         headers = {} if roles is None else {"Authorization": f"Bearer ada {roles}"}
+        self.app.state.services = self.services
         return asyncio.run(call(self.app, method, path, headers=headers | more.pop("headers", {}), **more))
+
+
+@cache
+def _shared_app() -> FastAPI:
+    """The application whose services each request of a world puts in place."""
+    return create_app(World(rate_limit_per_minute=1_000_000).services)
 
 
 async def call(app: Any, method: str, path: str, **more: Any) -> httpx.Response:

@@ -370,3 +370,14 @@ def test_browser_of_an_allowed_origin_gets_its_preflight() -> None:
     world = World(cors_origins=("https://console.example.com",))
     asked = {"Origin": "https://console.example.com", "Access-Control-Request-Method": "GET"}
     assert world.ask("OPTIONS", "/api/v1/stats", None, headers=asked).status_code == 200
+
+
+def test_run_is_answered_with_the_fields_that_clients_were_promised() -> None:
+    promised = (
+        "uid entity_uid strategy trigger status attempt slices started_at completed_at fetched inserted updated"
+        " unchanged superseded rejected held released soft_deleted watermark_start watermark_end error requested_by"
+    )
+    world = World()
+    answers = [world.ask("GET", f"/api/v1/{path}/{world.run}").json() for path in ("runs", "sync/status")]
+    answers += world.ask("GET", "/api/v1/sync/history").json()["items"]
+    assert [list(answer) for answer in answers] == [promised.split()] * 3

@@ -169,7 +169,10 @@ class MemoryChunk:
     def reject(self, rejects: pl.DataFrame) -> None:
         self.table.rejects += rejects.to_dicts()
 
-    def resolve(self, rows: pl.DataFrame) -> None:
+    def disputed(self) -> frozenset[bytes]:
+        return frozenset()
+
+    def resolve(self, rows: pl.DataFrame, standing: pl.Series) -> None:
         landed = set(rows[KEY_HASH])
         self.table.rejects = [
             r for r in self.table.rejects if r[KEY_HASH] is None or r[KEY_HASH] not in landed
@@ -215,6 +218,14 @@ class MemoryLedger:
         self.said.append(f"backed off {error.code} {wish_s}")
         return self.retries >= 0
 
+    def split(self, claim: Claim, cursors: Sequence[Mapping[str, Any]]) -> None:
+        hold(self.target.epoch, claim)
+        self.said.append(f"split {len(cursors)}")
+
+    def end_part(self, claim: Claim) -> None:
+        hold(self.target.epoch, claim)
+        self.said.append("part ended")
+
     def begin_publish(self, claim: Claim) -> None:
         hold(self.target.epoch, claim)
         self.said.append("publish")
@@ -240,6 +251,9 @@ class MemorySource:
 
     def probe(self, slug: str, rowversion_gt: str | None, parameters: Mapping[str, str]) -> Probe | None:
         return Probe(True, self.newest, None) if self.newest else None
+
+    def ranges(self, slug: str, parts: int, parameters: Mapping[str, str]) -> Sequence[str]:
+        return ()
 
     def fetch_page(self, request: PageRequest) -> bytes:
         self.asked.append(request)

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import SourceProtocolError
@@ -375,7 +375,6 @@ scalars = st.one_of(
 names = ("k", "v", 'odd "name":', "é")
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     rows=st.lists(st.fixed_dictionaries(dict.fromkeys(names, scalars)), min_size=2, max_size=6),
     ascii_only=st.booleans(),
@@ -400,7 +399,6 @@ def test_quick_and_exact_ways_agree_with_json(
         ]
 
 
-@settings(max_examples=400, deadline=None)
 @given(data=st.data())
 def test_damaged_page_never_yields_a_row_that_json_would_not(data: st.DataObject) -> None:
     body = bytearray(wrapped('{"k":"a","v":1.5}', '{"k":"b","v":2.5}', '{"k":"c","v":3.5}'))

@@ -134,6 +134,29 @@ def test_stance_says_how_far_stored_rows_may_be_trusted(
     assert outcome(classify(rows(row), stored, CONFIG, stance)) == expected
 
 
+@pytest.mark.parametrize(
+    ("content", "version", "expected"),
+    [("x", None, "unchanged"), ("y", None, "reject"), ("y", "3", "update")],
+)
+def test_other_copy_of_a_key_that_stands_twice_stays_out_while_the_landed_one_comes(
+    content: str, version: str | None, expected: str
+) -> None:
+    # Neither the pass's own writes nor a second walk are at hand to tell: the landed copy was not written anew.
+    disputed = replace(CALM, disputed=frozenset({b"a"}))
+    changes = classify(rows(("a", content, version)), known("x", version and "2"), CONFIG, disputed)
+    assert outcome(changes) == expected
+    others = replace(CALM, disputed=frozenset({b"b"}))
+    assert classify(rows(("a", "y", None)), known("x", None), CONFIG, others).updates.height == 1
+
+
+def test_unchanged_row_without_a_version_stands_for_its_copy_alone() -> None:
+    told = rows(("a", "x", None), ("b", "x", None), ("c", "x", "1"))
+    absent = pl.DataFrame([(1, None, None, False, BEFORE)], schema=dict(KNOWN_SCHEMA), orient="row")
+    assert classify(told, absent, CONFIG, CALM).standing.to_list() == [0]
+    assert classify(rows(("a", "x", None)), known("x", "9"), CONFIG, CALM).standing.to_list() == [0]
+    assert all_new(told).standing.is_empty()
+
+
 def test_unknown_keys_are_inserted() -> None:
     assert all_new(rows(("a", "x", None))).inserts.height == 1
     absent = pl.DataFrame([(1, None, None, False, BEFORE)], schema=dict(KNOWN_SCHEMA), orient="row")

@@ -75,8 +75,10 @@ class Fleet:
 
     errors: Mapping[object, AppError] = field(default_factory=dict)
     asked: Counter[object] = field(default_factory=Counter)
+    opened: Counter[UUID] = field(default_factory=Counter)
 
     def source(self, connector_uid: UUID) -> Any:
+        self.opened[connector_uid] += 1
         return _Source(self, connector_uid)
 
 
@@ -115,6 +117,14 @@ def test_three_failures_in_a_row_leave_the_connector_until_the_next_tick(error: 
     outcomes = look(fleet, [*entities(1, 10), *entities(2, 10)])
     assert outcomes == {"failed": 3, "left": 7, "unchanged": 10}
     assert fleet.asked == {UUID(int=1): 3, UUID(int=2): 10}
+
+
+def test_connector_is_looked_up_once_a_tick_however_many_tables_it_has() -> None:
+    fleet = Fleet()
+    due = [*entities(1, 50), *entities(2, 50)]
+    Detector(fleet, Clock(), concurrency=20, budget_s=60.0).look(due, lambda _: None)
+    assert fleet.opened == {UUID(int=1): 1, UUID(int=2): 1}
+    assert fleet.asked.total() == 100
 
 
 def test_one_tables_failure_touches_no_other() -> None:

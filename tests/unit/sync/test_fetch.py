@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 import pytest
 import xxhash
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import SourceProtocolError
@@ -162,7 +162,6 @@ def test_full_strategy_wants_two_walks_of_a_numbered_source() -> None:
     assert walk_over(source, config(strategy="full")).attempt == 2
 
 
-@settings(max_examples=300)
 @given(
     changes=st.lists(st.tuples(st.integers(0, 7), st.integers(0, 30), st.booleans()), max_size=4),
     style=st.sampled_from(["cursor", "page", "blind"]),
@@ -220,10 +219,11 @@ def test_unfinished_walk_is_not_proven() -> None:
 
 @pytest.mark.parametrize("length", [1, 2, 3, 63, 64, 65, 200, 1000])
 def test_cycle_of_cursors_of_any_length_is_met(length: int) -> None:
-    run, walk = config(), fetch.first_request(config(), None)
+    run, walk, page = config(), fetch.first_request(config(), None), facts((1, 1), next_cursor="")
     with pytest.raises(SourceProtocolError, match="circle"):
         for n in range(8 * length + 8):
-            walk = after_page(walk, facts((n, n), next_cursor=str(n % length)), run)
+            envelope = Envelope(next_cursor=str(n % length), offers_cursor=True)
+            walk = fetch.after_page(walk, replace(page.facts, digest=n, envelope=envelope), run)
     assert len(fetch.to_json(walk)) < 4096
 
 
@@ -232,6 +232,50 @@ def test_numbered_pages_that_repeat_end_unproven() -> None:
     for _ in range(2):
         walk = after_page(walk, facts((1, 1), (2, 2), has_more=True), run)
     assert walk.ended and fetch.proof(walk).reason == "repeated_page"
+
+
+def single(run: RunConfig, walk: Walk, *keys: int, told: str = "has_more", echo: bool = True) -> Walk:
+    """One row a page, walked to the end, again where proof asks for it."""
+    while not walk.ended:
+        key = keys[min(walk.page, len(keys)) - 1]
+        more = {"has_more": walk.page < len(keys)} if told == "has_more" else {"total": len(keys)}
+        page = {"page": walk.page} if echo else {}
+        walk = fetch.conclude(after_page(walk, facts((key, key), **more, **page), run))
+    return walk
+
+
+@pytest.mark.parametrize("told", ["has_more", "total"])
+@pytest.mark.parametrize("keys", [(1, 1, 2), (1, 2, 2), (1, 1, 2, 2, 2, 3)])
+def test_equal_neighbours_on_numbered_pages_of_one_row_are_proven_by_two_walks(
+    told: str, keys: tuple[int, ...]
+) -> None:
+    walk = single(config(), fetch.first_request(config(), Probe(True, "9")), *keys, told=told)
+    assert (fetch.proof(walk).proven, walk.attempt, walk.rows) == (True, 2, len(keys))
+
+
+@pytest.mark.parametrize(
+    ("keys", "echo"),
+    [((1, 1, 2), False), ((1, 2, 1), True), ((1, 1), True), ((1,) * 9, True), ((2, *(1,) * 40), True)],
+    ids=["number not said", "cycle", "one page only", "one page nine times", "stands still"],
+)
+@pytest.mark.parametrize("told", ["has_more", "total"])
+def test_pages_of_one_row_that_may_be_a_source_going_round_are_not_proven(
+    told: str, keys: tuple[int, ...], echo: bool
+) -> None:
+    walk = single(config(), fetch.first_request(config(), Probe(True, "9")), *keys, told=told, echo=echo)
+    assert fetch.proof(walk).reason == "repeated_page" and walk.pages <= fetch.COPIES + 3
+
+
+def test_equal_neighbours_behind_new_cursors_are_no_circle_until_there_are_too_many() -> None:
+    run, walk = config(), fetch.first_request(config(), None)
+    for n, key in enumerate((1, 1, 2, 2)):
+        walk = after_page(walk, facts((key, key), next_cursor=str(n)), run)
+    walk = after_page(walk, facts((3, 3), next_cursor=None), run)
+    assert fetch.proof(walk).proven and walk.rows == 5
+    walk = fetch.first_request(config(), None)
+    with pytest.raises(SourceProtocolError, match="circle"):
+        for n in range(fetch.COPIES + 2):
+            walk = after_page(walk, facts((1, 1), next_cursor=str(n)), run)
 
 
 def test_walk_that_never_ends_meets_the_cap() -> None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.sync import identity
@@ -46,7 +46,6 @@ def _meaning(row: Row) -> dict[str, tuple[str, Any]]:
 
 
 @given(ROWS, ROWS)
-@settings(max_examples=400)
 def test_rows_share_bytes_only_if_they_mean_the_same(first: Row, second: Row):
     same = identity.canonical(first) == identity.canonical(second)
     assert same == (_meaning(first) == _meaning(second))
@@ -107,7 +106,6 @@ def _filled(names: list[str], kinds: list[Kind], keys: int) -> st.SearchStrategy
 
 
 @given(_tables())
-@settings(max_examples=300)
 def test_columns_hash_as_the_reference_does(table: tuple[list[TargetColumn], list[Any]]):
     columns, rows = table
     series = [pl.Series([row[i] for row in rows], dtype=dtype_of(c.type)) for i, c in enumerate(columns)]

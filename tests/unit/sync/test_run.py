@@ -58,7 +58,12 @@ class Slice:
         self.ledger = MemoryLedger(self.target, self.retries)
 
     def run(self, claim: Claim = CLAIM) -> str:
-        options = {"budget_s": 240.0, "full_max_rows": 100, "chunk_rows": 1} | self.options
+        options = {
+            "budget_s": 240.0,
+            "full_max_rows": 100,
+            "split_rows": 1_000_000,
+            "chunk_rows": 1,
+        } | self.options
         tell: Callable[..., None] = lambda action, **_: self.told.append(action)  # noqa: E731
         runner = SliceRunner(self.target, self.ledger, self.guards, self.clock, tell=tell, **options)
         return runner.run(claim, lambda: self.source)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.sync.decode import decode_page
@@ -93,6 +93,7 @@ ROWS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(ROWS, min_size=1, max_size=3), st.booleans())
 def test_every_received_row_has_one_place(pages: list[list[dict[str, Any]]], versioned: bool) -> None:
     made = prepared(*pages, run=VERSIONED if versioned else CONFIG)
