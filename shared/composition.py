@@ -180,7 +180,10 @@ class App:
         """Registered connectors as sources."""
         from shared.adapters.connectors import Connectors
 
-        return Connectors(self.catalogue, lambda: self.secrets, self.settings.allowed_connector_hosts)
+        s = self.settings
+        return Connectors(
+            self.catalogue, lambda: self.secrets, s.allowed_connector_hosts, s.postgres_sslrootcert
+        )
 
     @cached_property
     def secrets(self) -> "Secrets":
@@ -244,6 +247,8 @@ class App:
 
     def tick(self) -> "Tick":
         """One tick of detection."""
+        from shared.adapters.postgres.catalogue import DiscoveryService
+        from shared.adapters.rediscovery import Rediscovery
         from shared.sync.detect import Detector
         from shared.sync.tick import Tick
         from shared.telemetry import log
@@ -252,7 +257,9 @@ class App:
             concurrency = self.settings.detect_concurrency
             return Detector(self.connectors, self.clock, concurrency=concurrency, budget_s=DETECTION_BUDGET_S)
 
-        return Tick(self.agenda, self.runs, detector, self.send_outbox, log)
+        discovery = DiscoveryService(self.catalogue, new_uid)
+        describe = Rediscovery(self.catalogue, discovery, self.connectors.open)
+        return Tick(self.agenda, self.runs, detector, self.send_outbox, log, describe)
 
     @cached_property
     def runner(self) -> "SliceRunner":

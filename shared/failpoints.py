@@ -19,7 +19,8 @@ POINTS = (
     "chunk.copy", "chunk.update", "chunk.rejects", "chunk.seen", "chunk.before_commit", "chunk.after_commit",
     "stage.create", "publish.before_commit", "publish.after_commit", "deletes.mark", "deletes.before_commit",
     "deletes.chunk", "continuation.before", "continuation.after", "finish.before", "finish.after", "log.before",
-    "log.after", "acknowledge.before", "window.created", "window.cursor",
+    "log.after", "acknowledge.before", "window.created", "window.cursor", "rehash.before_commit",
+    "rehash.after_commit",
 )  # fmt: skip
 
 

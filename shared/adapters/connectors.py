@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 from threading import Lock
+from typing import Protocol
 from uuid import UUID
 
 from shared.adapters.http_source import ConnectorAccess, HttpSource
@@ -10,6 +11,14 @@ from shared.adapters.postgres.catalogue import Catalogue
 from shared.errors import ConfigurationError
 from shared.secrets import Secrets
 from shared.sync.catalogue import Connector
+from shared.sync.fetch import Source
+
+
+class OpenSource(Source, Protocol):
+    """A source that holds connections."""
+
+    def close(self) -> None:
+        """Give them back."""
 
 
 class Connectors:
@@ -20,17 +29,22 @@ class Connectors:
     """
 
     def __init__(
-        self, catalogue: Catalogue, secrets: Callable[[], Secrets], allowed_hosts: tuple[str, ...]
+        self,
+        catalogue: Catalogue,
+        secrets: Callable[[], Secrets],
+        allowed_hosts: tuple[str, ...],
+        sslrootcert: str | None = None,
     ) -> None:
         self._catalogue, self._secrets, self._allowed_hosts = catalogue, secrets, allowed_hosts
-        self._open: dict[UUID, tuple[datetime | None, HttpSource]] = {}
+        self._sslrootcert = sslrootcert
+        self._open: dict[UUID, tuple[datetime | None, OpenSource]] = {}
         self._lock = Lock()
 
-    def source(self, connector_uid: UUID) -> HttpSource:
+    def source(self, connector_uid: UUID) -> OpenSource:
         """The connector, ready to be asked; raises ConfigurationError for what it lacks."""
         return self.open(self._catalogue.connector(connector_uid))
 
-    def open(self, connector: Connector) -> HttpSource:
+    def open(self, connector: Connector) -> OpenSource:
         """The same for a connector that was read already."""
         with self._lock:
             known = self._open.get(connector.uid)
@@ -45,22 +59,28 @@ class Connectors:
             while self._open:
                 self._open.popitem()[1][1].close()
 
-    def _make(self, connector: Connector) -> HttpSource:
-        if connector.kind != "http":
+    def _make(self, connector: Connector) -> OpenSource:
+        if connector.kind == "sqlserver":
             raise ConfigurationError(
                 f"connector {connector.name}: kind {connector.kind} is not available yet",
-                hint="use kind http",
+                hint="use kind http or postgres",
             )
+        access = self._access(connector)
+        if connector.kind == "postgres":
+            from shared.adapters.postgres_source.source import PostgresSource
+
+            return PostgresSource(access, sslrootcert=self._sslrootcert)
+        return HttpSource(access)
+
+    def _access(self, connector: Connector) -> ConnectorAccess:
         name = connector.secret_name or ""
-        return HttpSource(
-            ConnectorAccess(
-                name=connector.name,
-                base_url=connector.base_url,
-                auth_type=connector.auth_type,
-                secret=lambda: self._secrets().get(name),
-                forget_secret=lambda: None if not name else _ignore(self._secrets().reload(name)),
-                allowed_hosts=self._allowed_hosts,
-            )
+        return ConnectorAccess(
+            name=connector.name,
+            base_url=connector.base_url,
+            auth_type=connector.auth_type,
+            secret=lambda: self._secrets().get(name),
+            forget_secret=lambda: None if not name else _ignore(self._secrets().reload(name)),
+            allowed_hosts=self._allowed_hosts,
         )
 
 

@@ -95,7 +95,7 @@ def parse_origin(base_url: str, allowed_hosts: Sequence[str]) -> Origin:
             hint="Write https://host[:port][/path], without user, query or fragment.",
         )
     origin = Origin(parts.scheme, host, port, parts.path.rstrip("/"))
-    if not _is_listed(origin, allowed_hosts):
+    if not is_listed(origin, allowed_hosts):
         raise ConfigurationError(
             f"The connector's host '{origin.netloc}' is not in CONNECTOR_HOSTS.",
             hint="Add it there if this service may call it.",
@@ -111,7 +111,7 @@ def check_address(origin: Origin, address: str, allowed_hosts: Sequence[str]) ->
     """
     found = _plain(ipaddress.ip_address(address.split("%", maxsplit=1)[0]))
     barred = found in _METADATA or found.is_link_local or found.is_multicast or found.is_unspecified
-    if found.is_loopback and not _is_listed(origin, allowed_hosts):
+    if found.is_loopback and not is_listed(origin, allowed_hosts):
         barred = True
     if barred:
         raise SourceRefusedError(
@@ -319,7 +319,8 @@ def _plain(address: Address) -> Address:
     return mapped if mapped is not None else address
 
 
-def _is_listed(origin: Origin, allowed_hosts: Sequence[str]) -> bool:
+def is_listed(origin: Origin, allowed_hosts: Sequence[str]) -> bool:
+    """Whether the allow-list names this host, with or without its port."""
     names = {origin.host.lower(), f"{origin.host}:{origin.port}".lower(), origin.netloc.lower()}
     return any(entry.strip().lower() in names for entry in allowed_hosts)
 

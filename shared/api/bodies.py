@@ -69,7 +69,7 @@ class ConnectorBody(Body):
     """A connector as a person registers it."""
 
     name: Name
-    kind: Annotated[Literal["http"], _later("http")] = "http"
+    kind: Literal["http", "postgres"] = "http"
     base_url: Annotated[str, StringConstraints(min_length=1, max_length=2000)]
     auth: AuthBody
     tenant: TenantName = "default"
@@ -140,7 +140,7 @@ class EntityBody(Body):
     parents: Annotated[list[Any], _later([])] = Field(default_factory=list)
     parameters: Parameters | None = None
     engine: Annotated[Literal["functions"], _later("functions")] = "functions"
-    contract: Annotated[Literal["evolve"], _later("evolve")] = "evolve"
+    contract: Literal["evolve", "freeze", "reject"] | None = None
     reject_threshold_percent: Annotated[None, _later(None)] = None
     history: Annotated[Literal[False], _later(False)] = False
     verify_interval_seconds: Annotated[None, _later(None)] = None
@@ -165,6 +165,7 @@ _ENTITY_ANSWERS = (
     "last_sync_at",
     "last_sync_status",
     "last_rowversion",
+    "bound",
     "warnings",
     "created_at",
     "updated_at",

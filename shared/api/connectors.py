@@ -11,12 +11,13 @@ from pydantic import BaseModel
 
 from shared.adapters.descriptions import sampled
 from shared.adapters.postgres.catalogue import Discovered
+from shared.adapters.postgres_source.address import parse_address
 from shared.adapters.tokens import Caller
 from shared.api.access import Admin, Operator, Reader, Services
 from shared.api.bodies import ConnectorBody, DiscoverBody, NotifyBody
 from shared.api.paging import Cursor, Limit, Page, cut, pack_uid, uid_cursor
 from shared.api.ports import ApiServices
-from shared.errors import AppError, InvalidError
+from shared.errors import AppError, ConfigurationError, InvalidError
 from shared.sync.catalogue import Connector
 from shared.sync.description import ApiDescription
 
@@ -182,7 +183,14 @@ def unknown_slug(connector: Connector, slug: str, offered: Any, field: str = "sl
 def _check(body: ConnectorBody, caller: Caller, services: ApiServices) -> None:
     if not caller.sees(body.tenant):
         raise _field("tenant", f"tenant {body.tenant!r} is unknown")
-    _check_url(body.base_url, services.connector_hosts)
+    if body.kind == "postgres":
+        if body.auth.type != "token":
+            raise _field(
+                "auth.type", "kind postgres takes token, whose secret is JSON with user and password"
+            )
+        _check_address(body.base_url, services.connector_hosts)
+    else:
+        _check_url(body.base_url, services.connector_hosts)
     if body.auth.secret is not None and services.secrets is None:
         raise _field(
             "auth.secret", "no KEY_VAULT_URL is set to keep it in; set the secret's variable yourself"
@@ -202,6 +210,14 @@ def _check_url(base_url: str, allowed: tuple[str, ...]) -> None:
         raise _field("base_url", f"host {host!r} is not in CONNECTOR_HOSTS; add it there to allow it")
     if parts.scheme == "http" and host not in _LOOPBACK:
         raise _field("base_url", "http would send the credentials in the clear; use https")
+
+
+def _check_address(base_url: str, allowed: tuple[str, ...]) -> None:
+    try:
+        parse_address(base_url, allowed)
+    except ConfigurationError as error:
+        detail = error.message.removeprefix("base_url: ")
+        raise _field("base_url", f"{detail}; {error.hint}" if error.hint else detail) from None
 
 
 def _keep_secret(body: ConnectorBody, services: ApiServices) -> None:

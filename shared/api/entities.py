@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from shared.adapters.descriptions import sampled
@@ -22,11 +22,16 @@ from shared.errors import ConflictError, InvalidError
 from shared.sync import rowversion, types
 from shared.sync.catalogue import Catalogued, Change, Connector, FieldMapping
 from shared.sync.choices import EntityChoice, amend, create
+from shared.sync.consent import Consent
+from shared.sync.declared import bound_of
 from shared.sync.description import ApiColumn, ApiDescription
 from shared.sync.model import Expression, Rules, VersionSpec
 from shared.sync.rules import RulesError, dump_rules, parse_rules
 
 router = APIRouter(prefix="/api/v1/entities", tags=["entities"])
+PlanHash = Annotated[
+    str | None, Query(max_length=64, description="The `plan_hash` of the plan that this request consents to.")
+]
 
 
 class ColumnOut(BaseModel):
@@ -77,7 +82,7 @@ class EntityOut(BaseModel):
     parents: list[dict[str, Any]] = []
     parameters: dict[str, str]
     engine: str = "functions"
-    contract: str = "evolve"
+    contract: str
     reject_threshold_percent: float | None = None
     history: bool = False
     verify_interval_seconds: int | None = None
@@ -92,6 +97,7 @@ class EntityOut(BaseModel):
     last_sync_at: datetime | None
     last_sync_status: str | None
     last_rowversion: str | None
+    bound: str | None
     warnings: list[str]
     created_at: datetime | None
     updated_at: datetime | None
@@ -117,8 +123,13 @@ def list_entities(
 
 
 @router.post("", status_code=201)
-def create_entity(body: EntityBody, caller: Admin, services: Services) -> EntityOut:
-    """Create an entity by hand; without `columns` the connector is asked to describe the slug."""
+def create_entity(
+    body: EntityBody, caller: Admin, services: Services, plan_hash: PlanHash = None
+) -> EntityOut:
+    """Create an entity by hand; without `columns` the connector is asked to describe the slug.
+
+    A table that stands at the target's name is adopted: 409 with the plan first, done when `plan_hash` names it.
+    """
     connector = _connector(body, caller, services)
     described = _description(body, connector, services)
     choice = _choice(body)
@@ -132,7 +143,10 @@ def create_entity(body: EntityBody, caller: Admin, services: Services) -> Entity
             )
         return create(described, choice, connector, uid=uid, taken_tables=taken)
 
-    return _change(services, body, decide, caller=caller, action="entity.create", revive=True)
+    consent = Consent(plan_hash)
+    return _change(
+        services, body, decide, caller=caller, action="entity.create", consent=consent, revive=True
+    )
 
 
 @router.get("/{uid}")
@@ -142,8 +156,14 @@ def get_entity(uid: UUID, caller: Reader, services: Services) -> EntityOut:
 
 
 @router.put("/{uid}")
-def put_entity(uid: UUID, body: EntityBody, caller: Admin, services: Services) -> EntityOut:
-    """Replace an entity: what is left out goes back to its default; columns and mappings left out stay."""
+def put_entity(
+    uid: UUID, body: EntityBody, caller: Admin, services: Services, plan_hash: PlanHash = None
+) -> EntityOut:
+    """Replace an entity: what is left out goes back to its default; columns and mappings left out stay.
+
+    Where rows are stored, another key, other rules and narrower types answer 409 with a plan, and are done when the
+    same request comes with that plan's `plan_hash`.
+    """
     stored = services.catalogue.entity(uid, caller.tenants).catalogued.entity
     fixed = {"connector_uid": stored.connector_uid, "slug": stored.slug}
     wrong = [(name, "cannot be changed") for name, value in fixed.items() if getattr(body, name) != value]
@@ -160,7 +180,8 @@ def put_entity(uid: UUID, body: EntityBody, caller: Admin, services: Services) -
             )
         return amend(existing, choice)
 
-    return _change(services, body, decide, caller=caller, action="entity.change")
+    consent = Consent(plan_hash)
+    return _change(services, body, decide, caller=caller, action="entity.change", consent=consent)
 
 
 @router.delete("/{uid}", status_code=204)
@@ -208,10 +229,17 @@ def _change(
     *,
     caller: Caller,
     action: str,
+    consent: Consent,
     revive: bool = False,
 ) -> EntityOut:
     after = services.catalogue.change_entity(
-        body.connector_uid, body.slug, decide, actor=caller.subject, action=action, revive=revive
+        body.connector_uid,
+        body.slug,
+        decide,
+        actor=caller.subject,
+        action=action,
+        revive=revive,
+        consent=consent,
     )
     if after is None:
         raise ConflictError(f"entity {body.slug!r}: was deleted meanwhile", hint="list the entities again")
@@ -255,6 +283,7 @@ def _choice(body: EntityBody) -> EntityChoice:
         delete_guard_percent=body.delete_guard_percent,
         delete_after_missing=body.delete_after_missing,
         key_sweep_interval_seconds=body.key_sweep_interval_seconds,
+        contract=body.contract,
     )
 
 
@@ -306,6 +335,7 @@ def _out(view: EntityView) -> EntityOut:
             "field_mappings": [_mapping_out(mapping) for mapping in view.catalogued.mappings],
             "last_sync_at": view.last_sync_at,
             "last_sync_status": view.last_sync_status,
+            "bound": bound_of(entity, view.connector_kind),
             "last_rowversion": _readable(view.watermark, entity.version),
         }
     )

@@ -13,6 +13,7 @@ from shared.adapters.postgres.views import RunView
 from shared.adapters.tokens import TokenVerifier
 from shared.secrets import SecretStore
 from shared.sync.catalogue import Catalogued, Connector
+from shared.sync.consent import Consent
 from shared.sync.description import ApiDescription
 from shared.sync.windows import Window
 
@@ -92,7 +93,15 @@ class Catalogue(Protocol):
     ) -> Sequence[EntityView]: ...
     def entity(self, uid: UUID, tenants: Tenants = None) -> EntityView: ...
     def change_entity(
-        self, connector_uid: UUID, slug: str, decide: Decide, *, actor: str, action: str, revive: bool = False
+        self,
+        connector_uid: UUID,
+        slug: str,
+        decide: Decide,
+        *,
+        actor: str,
+        action: str,
+        revive: bool = False,
+        consent: Consent | None = None,
     ) -> Catalogued | None: ...
     def delete_entity(self, uid: UUID, actor: str) -> None: ...
 

@@ -4,6 +4,7 @@ Never the values sent: they may be secrets.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -21,6 +22,7 @@ from shared.errors import (
     TargetRefusedError,
     TransientError,
 )
+from shared.sync.consent import ChangePlan, PlanNeededError
 from shared.telemetry import LOGGER
 
 _RETRY_AFTER_S = 30.0
@@ -75,7 +77,13 @@ def of_error(error: AppError) -> Response:
         LOGGER.warning("request_failed", extra={"code": error.code, "problem": error.message})
     fields = error.problems if isinstance(error, InvalidError) else ()
     return problem(
-        status, error.message, code=error.code, hint=error.hint, errors=fields, headers=_headers(error)
+        status,
+        error.message,
+        code=error.code,
+        hint=error.hint,
+        errors=fields,
+        headers=_headers(error),
+        plan=error.plan if isinstance(error, PlanNeededError) else None,
     )
 
 
@@ -104,8 +112,9 @@ def problem(
     hint: str = "",
     errors: Sequence[tuple[str, str]] = (),
     headers: Mapping[str, str] | None = None,
+    plan: ChangePlan | None = None,
 ) -> Response:
-    """One problem document; `errors` are (field, detail)."""
+    """One problem document; `errors` are (field, detail), `plan` is what the request would do."""
     phrase = HTTPStatus(status).phrase
     body = {
         "type": f"urn:tributary:{code}" if code else "about:blank",
@@ -116,6 +125,9 @@ def problem(
     }
     if hint:
         body["hint"] = hint
+    if plan is not None:
+        acts = [asdict(act) for act in plan.acts]
+        body["plan"] = {"plan_hash": plan.plan_hash, "actions": acts, "text": plan.text}
     return JSONResponse(body, status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 

@@ -15,6 +15,7 @@ from shared.sync import masking, types
 from shared.sync.description import ApiColumn, Pagination
 from shared.sync.model import (
     ColumnType,
+    Contract,
     Expression,
     Kind,
     Rules,
@@ -94,6 +95,7 @@ class Entity:
     delete_guard_percent: float = 10.0
     delete_after_missing: int = 2
     key_sweep_interval_seconds: int = DAY_S
+    contract: Contract = "evolve"
     person_set: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     is_deleted: bool = False
@@ -114,7 +116,8 @@ class Change:
     """What to store, and what must happen to the target in the same transaction.
 
     `added` columns are appended, `widened` ones get their new type. `reset` says that keys, rules, mappings
-    or the kind of row version changed: runs in flight end and the next pass may not delete.
+    or the kind of row version changed: runs in flight end and the next pass may not delete. `returned` columns
+    are offered again. `narrowed` ones lose room, which needs a person's consent as `reset` by a person does.
     """
 
     after: Catalogued
@@ -122,6 +125,8 @@ class Change:
     widened: tuple[FieldMapping, ...] = ()
     rekeyed: bool = False
     reset: bool = False
+    returned: tuple[FieldMapping, ...] = ()
+    narrowed: tuple[FieldMapping, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +227,8 @@ def freeze(
         parameters=dict(entity.parameters),
         generation=generation,
         tenant=connector.tenant,
+        contract=entity.contract,
+        unmapped=tuple(sorted(set(members) - {source for m in usable for source in sources_of(m)})),
     )
     return masking.check(config)
 

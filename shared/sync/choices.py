@@ -18,9 +18,10 @@ from shared.sync.catalogue import (
     key_targets,
     sources_of,
 )
+from shared.sync.declared import PARAMETER, declared_version
 from shared.sync.description import ApiColumn, ApiDescription
 from shared.sync.discovery import default_delete_after_missing, first_seen, needs_reset, storable, warned
-from shared.sync.model import ColumnType, Expression, Kind, Strategy
+from shared.sync.model import ColumnType, Contract, Expression, Kind, Strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class EntityChoice:
     delete_guard_percent: float | None = None
     delete_after_missing: int | None = None
     key_sweep_interval_seconds: int | None = None
+    contract: Contract | None = None
 
 
 # Fields that only a person sets, with what they go back to when a PUT leaves them out.
@@ -53,6 +55,7 @@ _PLAIN: Mapping[str, object] = {
     "page_size": None,
     "delete_guard_percent": 10.0,
     "key_sweep_interval_seconds": DAY_S,
+    "contract": "evolve",
 }
 _DISCOVERED = ("api_name", "delta_strategy", "business_keys", "delete_after_missing")
 
@@ -111,10 +114,19 @@ def amend(existing: Catalogued, choice: EntityChoice) -> Change:
     change = Change(
         after,
         added=tuple(m for m in after.mappings if m.target not in old),
-        widened=tuple(m for m in after.mappings if m.target in old and m.type != old[m.target].type),
+        widened=tuple(m for m in after.mappings if m.target in old and _grows(old[m.target], m)),
+        narrowed=tuple(m for m in after.mappings if m.target in old and _shrinks(old[m.target], m)),
         rekeyed=key_targets(existing) != key_targets(after),
     )
-    return replace(change, reset=needs_reset(existing, replace(change, added=())))
+    return replace(change, reset=needs_reset(existing, change) or bool(change.narrowed))
+
+
+def _grows(old: FieldMapping, new: FieldMapping) -> bool:
+    return old.type != new.type and types.widens(old.type, new.type)
+
+
+def _shrinks(old: FieldMapping, new: FieldMapping) -> bool:
+    return old.type != new.type and not types.widens(old.type, new.type)
 
 
 def _unflagged(columns: Iterable[ApiColumn]) -> list[ApiColumn]:
@@ -135,10 +147,21 @@ def _chosen(base: Catalogued, choice: EntityChoice) -> Catalogued:
         value = getattr(choice, name)
         changes[name] = default if value is None else value
     after = replace(entity, **changes, person_set=_person_set(entity, choice))  # type: ignore[arg-type]
+    after, problems = _versioned(entity, after)
     mappings = _set_by(base.mappings, choice.mappings)
     result = Catalogued(after, _key_defaults(mappings, after.business_keys))
-    _raise(entity.slug, [*_entity_problems(after), *mapping_problems(result), *_type_problems(base, result)])
+    problems += [*_entity_problems(after), *mapping_problems(result), *_type_problems(base, result)]
+    _raise(entity.slug, problems)
     return result
+
+
+def _versioned(before: Entity, after: Entity) -> tuple[Entity, list[tuple[str, str]]]:
+    """The entity with the version its parameters declare; one that was declared before and is no more is gone."""
+    version, problems = declared_version(after)
+    was_declared = PARAMETER in before.parameters and PARAMETER not in after.parameters
+    if version is None and not (was_declared and after.dialect == "postgres"):
+        return after, problems
+    return replace(after, version=version), problems
 
 
 def _person_set(entity: Entity, choice: EntityChoice) -> tuple[str, ...]:
@@ -297,8 +320,13 @@ def _type_problems(base: Catalogued, result: Catalogued) -> list[tuple[str, str]
     return [
         (f"field_mappings[{i}].type", f"{_lossy(old[m.target], m.type)}; use another target")
         for i, m in enumerate(result.mappings)
-        if m.target in old and m.type != old[m.target] and not types.widens(old[m.target], m.type)
+        if m.target in old and m.type != old[m.target] and not _related(old[m.target], m.type)
     ]
+
+
+def _related(old: ColumnType, new: ColumnType) -> bool:
+    """Whether one type holds the other: wider at once, narrower where every stored value fits."""
+    return types.widens(old, new) or types.widens(new, old)
 
 
 def _lossy(old: ColumnType, new: ColumnType) -> str:

@@ -15,6 +15,7 @@ import polars as pl
 import xxhash
 from numpy.typing import NDArray
 
+from shared.sync import contract
 from shared.sync.cells import (
     Cells,
     Column,
@@ -152,17 +153,34 @@ def _page(
         config.version.column if config.version else None
     }
     held = {name for section, name in rows.cells if section == _data_section(rows)}
+    unknown = frozenset(held - known - ({*SECTIONS, VERSION_MEMBER} if _is_flat(rows) else set()))
+    frame = _held_to_contract(frame, rows, unknown, config)
     return DecodedPage(
         frame=_without(frame, out),
         rejects=pl.DataFrame(rejects, schema=dict(REJECT_SCHEMA), orient="row") if rejects else no_rejects(),
         envelope=_envelope(envelope),
         received=rows.height + len(faults),
-        unknown_columns=frozenset(held - known - ({*SECTIONS, VERSION_MEMBER} if _is_flat(rows) else set())),
+        unknown_columns=unknown,
         missing=_missing(rows, config),
         seen_also=_seen_also(frame, flaws, mismatched, config),
         keyless=len(rejects) - len(mismatched),
         digest=_digest(rows, faults),
     )
+
+
+def _held_to_contract(
+    frame: pl.DataFrame, rows: ParsedRows, unknown: frozenset[str], config: RunConfig
+) -> pl.DataFrame:
+    strangers = contract.strangers(unknown, config)
+    section = _data_section(rows)
+    present = {name: ~rows.cells[section, name].absent for name in strangers}
+    # The raw row would carry the values of masked columns past their masks.
+    masked = any(column.mask != "none" for column in config.target_columns)
+    if not strangers or masked:
+        return contract.marked(frame, config, present, None)
+    carriers = np.logical_or.reduce(list(present.values()))
+    raw = [_ascii(rows.raw(row)) if carries else None for row, carries in enumerate(carriers.tolist())]
+    return contract.marked(frame, config, present, raw)
 
 
 def _is_flat(rows: ParsedRows) -> bool:

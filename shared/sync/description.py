@@ -56,3 +56,4 @@ class ApiDescription:
     dialect: str = "oracle"
     ordered_by_rowversion: bool = False
     sample_versions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # for the entity's warnings

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from threading import Lock
 from typing import Any, Literal, Protocol
@@ -40,6 +40,8 @@ class DueEntity:
     parameters: Mapping[str, str]
     last_probe: Mapping[str, Any] | None
     sweep_due: bool
+    backfill_due: bool = False
+    deletes_seen: str | None = None  # the source's mark of deletions before the last pass over all its keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,15 @@ def is_changed(entity: DueEntity, probe: Probe | None, lower: str | None) -> boo
     pair = (entity.last_probe.get("max_rowversion"), entity.last_probe.get("count"))
     if same_question:
         return pair != (probe.max_rowversion, probe.count)
-    return not delta
+    # An overlap says that rows commit late, below the newest: the last run asked from elsewhere and cannot tell.
+    return not delta or entity.overlap > 0
+
+
+def _tells_of_deletes(entity: DueEntity, probe: Probe | None) -> bool:
+    """Whether rows were deleted since the last pass; what is gone from the target, the next pass alone decides."""
+    told = probe.deletes if probe is not None else None
+    swept = entity.strategy == "rowversion" and entity.deletes_seen is not None
+    return swept and told is not None and told != entity.deletes_seen
 
 
 def in_turn(due: Sequence[DueEntity]) -> list[DueEntity]:
@@ -127,6 +137,8 @@ class Detector:
             return Detected(entity, "failed", broken)
         with self._lock:
             self._failures[entity.connector_uid] = 0
+        if _tells_of_deletes(entity, probe):
+            entity = replace(entity, sweep_due=True)
         return Detected(entity, "changed" if is_changed(entity, probe, lower) else "unchanged")
 
     def _source(self, connector_uid: UUID) -> Source:

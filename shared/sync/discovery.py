@@ -10,7 +10,7 @@ from typing import cast
 from uuid import UUID
 
 from shared.errors import ConfigurationError
-from shared.sync import names, types
+from shared.sync import drift, names, types
 from shared.sync.catalogue import (
     Catalogued,
     Change,
@@ -22,11 +22,14 @@ from shared.sync.catalogue import (
     sources_of,
     stored_type,
 )
+from shared.sync.declared import declared_version
 from shared.sync.description import ApiColumn, ApiDescription
 from shared.sync.model import Strategy, VersionSpec
 
 _DIALECTS = ("oracle", "sqlserver", "postgres", "ansi")
 _STRATEGIES = ("full", "hash", "rowversion")
+# A filled table up to this size is rewritten by discovery for a wider type; a larger one only when a person says so.
+REWRITE_BYTES = 256 * 1024 * 1024
 
 
 def discover(
@@ -36,17 +39,20 @@ def discover(
     *,
     uid: UUID,
     taken_tables: Iterable[str] = (),
+    stored_bytes: int = 0,
 ) -> Change:
     """The entity that `described` gives, or what it makes of the `existing` one, whose uid then stays.
 
     Discovery appends and widens; it never removes a column, narrows a type, changes a key or undoes what a
-    person set: each of these becomes a warning. Raises ConfigurationError for a table that cannot be synced.
+    person set, nor the rules of a table that holds rows (`stored_bytes`): each of these becomes a warning. Raises
+    ConfigurationError for a table that cannot be synced, SchemaDriftError where the contract is frozen.
     """
     clean, notes = storable(described)
     if existing is None:
         change = first_seen(clean, connector, uid, taken_tables)
     else:
-        change = _refresh(clean, connector, existing)
+        agreed, kept_out = drift.held(clean, existing.entity)
+        change = warned(_refresh(agreed, connector, existing, stored_bytes), kept_out)
     return warned(change, notes)
 
 
@@ -97,10 +103,12 @@ def default_schema(connector: Connector) -> str:
     return connector.target_schemas[0]
 
 
-def _refresh(described: ApiDescription, connector: Connector, existing: Catalogued) -> Change:
+def _refresh(
+    described: ApiDescription, connector: Connector, existing: Catalogued, stored_bytes: int
+) -> Change:
     entity = existing.entity
     strategy, version, warnings = effective_version(described)
-    merged, added, widened, notes = _merge(described, connector, existing)
+    merged, added, widened, notes = _merge(described, connector, existing, stored_bytes)
     found = {
         "api_name": described.name,
         "description": described.description,
@@ -119,12 +127,31 @@ def _refresh(described: ApiDescription, connector: Connector, existing: Catalogu
         warnings=(*warnings, *notes, *_key_warnings(described, entity)),
         **changes,  # type: ignore[arg-type]  # each value has its field's type, by the table above
     )
-    change = Change(Catalogued(after, merged), added=added, widened=widened)
+    after = _declared(after)
+    change = Change(
+        Catalogued(after, merged), added=added, widened=widened, returned=_returned(described, existing)
+    )
     return replace(change, reset=needs_reset(existing, change))
 
 
+def _declared(entity: Entity) -> Entity:
+    """The entity with the version that a person declared, which a fresh description does not know of."""
+    version, problems = declared_version(entity)
+    notes = tuple(f"{entity.slug}: {name} {detail}" for name, detail in problems)
+    return replace(entity, version=version or entity.version, warnings=(*entity.warnings, *notes))
+
+
+def _returned(described: ApiDescription, existing: Catalogued) -> tuple[FieldMapping, ...]:
+    """Mappings whose column the source had dropped and offers again: rows written meanwhile lack it."""
+    before = {column.member for column in existing.entity.columns}
+    now = {column.member for column in described.columns}
+    return tuple(
+        m for m in existing.mappings if not set(sources_of(m)) <= before and set(sources_of(m)) <= now
+    )
+
+
 def _merge(
-    described: ApiDescription, connector: Connector, existing: Catalogued
+    described: ApiDescription, connector: Connector, existing: Catalogued, stored_bytes: int
 ) -> tuple[tuple[FieldMapping, ...], tuple[FieldMapping, ...], tuple[FieldMapping, ...], list[str]]:
     """All mappings, those added, those widened, and warnings."""
     entity, kept = existing.entity, existing.mappings
@@ -133,7 +160,7 @@ def _merge(
     merged, widened = [], []
     for mapping in kept:
         proposal = by_source.get(mapping.source)
-        result = mapping if proposal is None else _adopt(entity.slug, mapping, proposal, notes)
+        result = mapping if proposal is None else _adopt(entity.slug, mapping, proposal, notes, stored_bytes)
         merged.append(result)
         if result.type != mapping.type:
             widened.append(result)
@@ -142,17 +169,38 @@ def _merge(
     last = max((mapping.position for mapping in kept), default=-1)
     new = [mapping for mapping in fresh if mapping.source not in known]
     added = tuple(replace(mapping, position=last + 1 + i) for i, mapping in enumerate(new))
-    return (*merged, *added), added, tuple(widened), [*notes, *_removed(described, entity, kept)]
+    notes += _removed(described, entity, kept)
+    notes += [
+        drift.rename_note(entity.slug, *pair) for pair in drift.suspected_renames(described, existing, added)
+    ]
+    still = drift.kept_renames(entity, kept, [column.member for column in described.columns])
+    return (*merged, *added), added, tuple(widened), list(dict.fromkeys([*notes, *still]))
 
 
-def _adopt(slug: str, stored: FieldMapping, proposal: FieldMapping, notes: list[str]) -> FieldMapping:
-    """The stored mapping with what discovery may change of it: rules, and a type that only grows."""
+def _adopt(
+    slug: str, stored: FieldMapping, proposal: FieldMapping, notes: list[str], stored_bytes: int
+) -> FieldMapping:
+    """The stored mapping with what discovery may change of it: a type that only grows, rules of an empty table."""
     if stored.set_by == "person" or (stored.expression and stored.expression.op != "rename"):
         return stored
+    rules = proposal.rules
+    if rules != stored.rules and stored_bytes:
+        notes.append(
+            f"{slug}.{stored.source}: the source's format asks for other rules than the loaded rows were read by; the"
+            " stored rules stay; PUT field_mappings with the new rules to change them"
+        )
+        rules = stored.rules
     if stored.type == proposal.type:
-        return replace(stored, rules=proposal.rules)
+        return replace(stored, rules=rules)
     if types.widens(stored.type, proposal.type):
-        return replace(stored, type=proposal.type, rules=proposal.rules)
+        if types.rewrites(stored.type, proposal.type) and stored_bytes > REWRITE_BYTES:
+            notes.append(
+                f"{slug}.{stored.source}: the source's type is now {types.sql_type(proposal.type)}; the target column"
+                f" {stored.target} stays {types.sql_type(stored.type)}, because changing it rewrites"
+                f" {stored_bytes // 2**20} MB under a lock; PUT field_mappings with the new type to do it"
+            )
+            return replace(stored, rules=rules)
+        return replace(stored, type=proposal.type, rules=rules)
     notes.append(
         f"{slug}.{stored.source}: the source's type is now {types.sql_type(proposal.type)}, the target "
         f"column {stored.target} stays {types.sql_type(stored.type)}; map it to another target to change that"
@@ -196,7 +244,7 @@ def storable(described: ApiDescription) -> tuple[ApiDescription, list[str]]:
             f"slug {described.slug!a}: cannot be stored", hint="rename it at the connector"
         )
     kept: dict[str, ApiColumn] = {}
-    notes = []
+    notes = list(described.notes)
     for column in described.columns:
         if column.member in kept:
             notes.append(f"{described.slug}.{column.member}: described twice; the first description counts")

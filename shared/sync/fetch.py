@@ -30,11 +30,17 @@ Mode = Literal["unknown", "cursor", "page", "blind"]
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The source's answer to "what changed?"; `max_rowversion` as the source spells it."""
+    """The source's answer to "what changed?"; `max_rowversion` as the source spells it.
+
+    `deletes`: a mark that differs whenever rows were deleted since; None where the source keeps no such record.
+    `expected`: about how many rows a whole walk would meet, where `count` cannot be told.
+    """
 
     changed: bool
     max_rowversion: str | None = None
     count: int | None = None
+    deletes: str | None = None
+    expected: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

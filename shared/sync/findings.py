@@ -12,6 +12,10 @@ import polars as pl
 from shared.sync.model import REJECT_SCHEMA, ROW, Batch
 
 MESSAGES: Mapping[str, str] = {
+    # contract
+    "unknown_column": (
+        "the entity's contract does not know this column; take it out at the source, or let the contract evolve"
+    ),
     # coerce
     "wrong_kind": (
         "the JSON value is of another kind than the column's type; correct the type or the connector"

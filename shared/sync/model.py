@@ -21,6 +21,7 @@ RAW_KEY = "_raw_key"  # UInt64, hash of the key as the source spelt it; tells a 
 
 Strategy = Literal["full", "hash", "rowversion"]
 VersionKind = Literal["number", "timestamp", "hex", "text"]
+Contract = Literal["evolve", "freeze", "reject"]  # what becomes of columns that nobody agreed to
 
 
 class Kind(StrEnum):
@@ -138,6 +139,8 @@ class RunConfig:
     hash_version: int = 1
     generation: int = 0
     tenant: str = "default"  # masks of different tenants never meet
+    contract: Contract = "evolve"
+    unmapped: tuple[str, ...] = ()  # members that the source is known to have and nothing is made of
 
     @property
     def key_positions(self) -> tuple[int, ...]:

@@ -64,8 +64,11 @@ def nights_left(days_to_complete: int, first_night: date, tonight: date) -> int:
 
 def rows_expected(walk: Walk, probe: Mapping[str, Any] | None) -> int | None:
     """Rows of the whole table, as the source's last word has it; None where it says nothing."""
-    count = (probe or {}).get("count")
-    return walk.last_total if walk.last_total is not None else count
+    told = probe or {}
+    count = told.get("count")
+    if walk.last_total is not None:
+        return walk.last_total
+    return count if count is not None else told.get("expected")
 
 
 def goal(night: Night, expected: int | None) -> int | None:

@@ -63,7 +63,7 @@ class Claim:
     epoch: int
     kind: Literal["walk", "conclude", "publish"]
     lane: Literal["delta", "bulk"]
-    purpose: Literal["delta", "sweep", "refresh", "window"]
+    purpose: Literal["delta", "sweep", "refresh", "window", "backfill", "rehash"]
     config: RunConfig
     cursor: Mapping[str, Any] | None
     chunk: int
@@ -115,6 +115,7 @@ class Ending:
     """How a run ends, and what it leaves for the next. Versions are in order-preserving form.
 
     `proven`: the probe pair may be trusted. `swept`: every key of the table was met, so a sweep is not due.
+    `filled`: every row was read whole, so that columns added before the run are filled.
     `changed` counts values by "column.rule"; `ignored` names columns the run did not know. `night`: for a background
     load, whether its walk goes on another night, is finished, or must begin again.
     """
@@ -126,6 +127,7 @@ class Ending:
     probe: Mapping[str, Any] | None = None
     proven: bool = False
     swept: bool = False
+    filled: bool = False
     unproven_snapshots: int = 0
     changed: Mapping[str, int] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
@@ -236,6 +238,9 @@ class Target(Protocol):
     def publication(self, claim: Claim) -> AbstractContextManager["Publication"]:
         """The one transaction that moves a staged snapshot into the target; the slice's row is locked first."""
 
+    def rehash(self, claim: Claim) -> AbstractContextManager["Rehashing"]:
+        """One fenced transaction that hashes a batch of stored rows anew."""
+
 
 class Fenced(Protocol):
     """Any transaction of a slice."""
@@ -271,6 +276,22 @@ class Publication(Fenced, Protocol):
 
     def close(self, counters: Counters) -> None:
         """Store the counters and remember that this snapshot is published."""
+
+
+class Rehashing(Fenced, Protocol):
+    """An open transaction over a batch of stored rows, in the order of their business key."""
+
+    def read(self, after: Sequence[str] | None, limit: int) -> tuple[pl.DataFrame, tuple[str, ...] | None]:
+        """Up to `limit` rows behind a key, locked: ROW, t0..tN, rehash.UNREAD; and the last one's key as text."""
+
+    def write(self, rows: pl.DataFrame) -> None:
+        """Store their hashes, leaving everything else as it is; a null row hash leaves the stored one."""
+
+    def finish(self) -> bool:
+        """Behind the last row: let runs begin. False where rows came meanwhile that have no hashes yet."""
+
+    def close(self, cursor: Mapping[str, Any], counters: Counters) -> None:
+        """Store cursor and counters, renew the lease."""
 
 
 @dataclass(frozen=True, slots=True)

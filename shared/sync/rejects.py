@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from shared.sync.contract import STRANGER
 from shared.sync.masking import hidden_sources, masks_of
 from shared.sync.model import (
     KEY_HASH,
@@ -70,6 +71,7 @@ def blank_beside_key(
     used = {name for column in config.target_columns if column.is_key for name in column.expression.args}
     used |= besides
     beside = [f"c{i}" for i, column in enumerate(config.source_columns) if column.name not in used]
+    beside += [STRANGER] if STRANGER in raw.columns else []
     return raw.with_columns(pl.lit(None, pl.String).alias(name) for name in beside)
 
 

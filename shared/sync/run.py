@@ -25,6 +25,7 @@ from shared.sync.fetch import Source, Walk
 from shared.sync.guards import Guards
 from shared.sync.load import load
 from shared.sync.ports import Claim, Clock, Counters, Ending, Ledger, Night, Target
+from shared.sync.rehash import rehash
 from shared.sync.rowversion import remembered
 from shared.sync.stages import Stages
 
@@ -70,12 +71,7 @@ class SliceRunner:
     def _attempt(self, claim: Claim, source: Callable[[], Source]) -> Outcome:
         """The work, and what its errors lead to; the decision itself may find that the claim no longer stands."""
         try:
-            claim = self.open_claim(claim)
-            if claim.kind == "publish":
-                return self._publish(claim)
-            if claim.kind == "conclude":
-                return self._conclude(claim, _walked(claim), self.clock.monotonic())
-            return self._walk(claim, source(), self.clock.monotonic())
+            return self._work(self.open_claim(claim), source, self.clock.monotonic())
         except FencedError:
             raise
         except PermanentError as error:
@@ -89,6 +85,17 @@ class SliceRunner:
                 code="defect",
             )
             return self._later(claim, broken, None)
+
+    def _work(self, claim: Claim, source: Callable[[], Source], started: float) -> Outcome:
+        if claim.purpose == "rehash":
+            return rehash(self, claim)
+        match claim.kind:
+            case "publish":
+                return self._publish(claim)
+            case "conclude":
+                return self._conclude(claim, _walked(claim), started)
+            case "walk":
+                return self._walk(claim, source(), started)
 
     def _later(self, claim: Claim, error: AppError, wish_s: float | None) -> Outcome:
         """Queue the slice again while its attempts last, else fail the run."""
@@ -120,7 +127,8 @@ class SliceRunner:
 
     def _cuts(self, claim: Claim, source: Source, progressed: Progressed) -> Sequence[str]:
         """Where to cut: only what is read whole, by cursor, and is large."""
-        walk, rows = progressed.walk, (progressed.probe or {}).get("count") or 0
+        walk, probe = progressed.walk, progressed.probe or {}
+        rows = probe.get("count") or probe.get("expected") or 0
         whole = walk.rowversion_gt is None and not walk.ordered and claim.config.pagination != "page"
         parts = min(_PARTS_AT_MOST, -(-rows // self.split_rows))
         return source.ranges(claim.config.slug, parts, claim.config.parameters) if whole and parts > 1 else ()
@@ -191,12 +199,7 @@ class SliceRunner:
         # Whatever leaves a watermark fixes a bound, too: it must not pass rows that were still in flight.
         bounded = is_delta or (claim.purpose in ("refresh", "window") and config.version is not None)
         walk = fetch.first_request(config, probe, lower, is_delta=bounded)
-        taken = (
-            None
-            if probe is None
-            else {"lower": lower, "max_rowversion": probe.max_rowversion, "count": probe.count}
-        )
-        return Progressed(walk, taken)
+        return Progressed(walk, None if probe is None else _taken(lower, probe))
 
     def _conclude(self, claim: Claim, progressed: Progressed, started: float) -> Outcome:
         """The walk is over: publish, delete what a proven pass did not meet, and end the run."""
@@ -232,8 +235,9 @@ class SliceRunner:
             watermark=fetch.watermark(walk, claim.watermark) if proven else claim.watermark,
             bound=walk.bound,
             probe=_left_behind(claim, progressed),
-            # A sweep asked without a lower bound: its pair would tell the next delta nothing.
-            proven=proven and claim.purpose != "sweep",
+            # These asked without a lower bound: their pair would tell the next delta nothing.
+            proven=proven and claim.purpose not in ("sweep", "backfill"),
+            filled=whole and claim.purpose != "sweep",
             swept=whole and (claim.first_load or claim.pass_uid is not None),
             changed=progressed.changed or {},
             ignored=progressed.ignored,
@@ -298,6 +302,7 @@ class SliceRunner:
                 probe=before.probe,
                 proven=proven,
                 swept=proven,
+                filled=proven,
                 changed=before.changed or {},
                 ignored=before.ignored,
             ),
@@ -342,6 +347,13 @@ class SliceRunner:
             updated=counters.updated,
             rejected=counters.rejected,
         )
+
+
+def _taken(lower: str | None, probe: fetch.Probe) -> dict[str, Any]:
+    """A probe as it is remembered."""
+    pair = {"lower": lower, "max_rowversion": probe.max_rowversion, "count": probe.count}
+    rest = {"deletes": probe.deletes, "expected": probe.expected}
+    return pair | {name: value for name, value in rest.items() if value is not None}
 
 
 def _left_behind(claim: Claim, progressed: Progressed) -> Mapping[str, Any] | None:

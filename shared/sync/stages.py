@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from shared.sync import coerce, dates, identity, mapping, masking, numbers, rejects, text
+from shared.sync import coerce, contract, dates, identity, mapping, masking, numbers, rejects, text
 from shared.sync.decode import DecodedPage, concat_pages, join_pages
 from shared.sync.delta import Settled, settle
 from shared.sync.model import (
@@ -53,6 +53,7 @@ class Stages:
         """`masks`, by ROW and target name, are what rejects kept of their masked columns: they stay as they are."""
         self._config, self._mask_key, self._masks = config, mask_key, masks
         self._order: tuple[Callable[[Batch, RunConfig], Batch], ...] = (
+            contract.apply,
             self._coerce,
             text.apply,
             numbers.apply,

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 from uuid import UUID
@@ -13,6 +13,7 @@ from shared.sync.detect import Detected, Detector, DueEntity
 from shared.sync.run import Told
 
 _BATCH = 200
+Purpose = Literal["delta", "sweep", "refresh", "backfill", "rehash"]
 
 
 class Agenda(Protocol):
@@ -32,6 +33,15 @@ class Agenda(Protocol):
     def sweep_work_tables(self) -> int:
         """Drop work tables of ended runs."""
 
+    def describe_due(self) -> Mapping[UUID, Sequence[str]]:
+        """Slugs by connector whose runs met another shape than the catalogue knows."""
+
+    def described(self, connector_uid: UUID, slugs: Sequence[str]) -> None:
+        """They were described anew."""
+
+    def rehash_due(self) -> Sequence[UUID]:
+        """Entities whose rows must be hashed anew before anything else may run."""
+
 
 class Runs(Protocol):
     """Where runs are created."""
@@ -40,7 +50,7 @@ class Runs(Protocol):
         self,
         entity_uid: UUID,
         *,
-        purpose: Literal["delta", "sweep", "refresh"],
+        purpose: Purpose,
         trigger: Literal["timer", "manual", "window", "retry"],
         requested_by: str,
     ) -> UUID:
@@ -56,12 +66,16 @@ class Tick:
     detector: Callable[[], Detector]
     send_outbox: Callable[[], int]
     tell: Told
+    describe: Callable[[UUID, Sequence[str]], None] = lambda _connector, _slugs: None
 
     def run(self) -> Counter[str]:
         """Probe what is due and create the runs; how many entities ended how."""
         self.agenda.sweep_work_tables()
         self.agenda.heal()
+        for entity_uid in self.agenda.rehash_due():
+            self._create(entity_uid, str(entity_uid), "rehash")
         self._send()
+        self._describe()
         outcomes: Counter[str] = Counter()
         looked_at: dict[bool, list[UUID]] = {True: [], False: []}  # by whether the probe found no change
 
@@ -87,6 +101,16 @@ class Tick:
         self.tell("tick", **outcomes)
         return outcomes
 
+    def _describe(self) -> None:
+        """Have drifted tables described anew; a connector that cannot answer is asked at the next tick."""
+        for connector_uid, slugs in self.agenda.describe_due().items():
+            try:
+                self.describe(connector_uid, slugs)
+            except AppError as error:
+                self.tell("describe_failed", level=logging.WARNING, code=error.code)
+            else:
+                self.agenda.described(connector_uid, slugs)
+
     def _record(self, detected: Detected) -> AppError | None:
         """Create the runs that the probe asks for; what went wrong, where something did."""
         entity = detected.entity
@@ -95,21 +119,22 @@ class Tick:
             self.tell("probe_failed", level=logging.WARNING, entity=entity.slug, code=detected.error.code)
             return detected.error
         changed = detected.outcome == "changed"
-        purposes: list[Literal["delta", "sweep"]] = ["delta"] if changed else []
-        if entity.sweep_due:
-            purposes.append("sweep")
-        troubles = [self._create(entity, purpose) for purpose in purposes]
+        purposes: list[Purpose] = ["delta"] if changed else []
+        # One bulk run at a time: what is created first goes first, the other comes with a later tick.
+        purposes += ["backfill"] if entity.backfill_due else []
+        purposes += ["sweep"] if entity.sweep_due else []
+        troubles = [self._create(entity.entity_uid, entity.slug, purpose) for purpose in purposes]
         return next((trouble for trouble in troubles if trouble), None)
 
-    def _create(self, entity: DueEntity, purpose: Literal["delta", "sweep"]) -> AppError | None:
+    def _create(self, entity_uid: UUID, slug: str, purpose: Purpose) -> AppError | None:
         hit("detect.before_create")
         try:
-            self.runs.create(entity.entity_uid, purpose=purpose, trigger="timer", requested_by="timer")
+            self.runs.create(entity_uid, purpose=purpose, trigger="timer", requested_by="timer")
         except ConflictError:
             return None  # one is in flight already, which serves as well
         except AppError as error:
             # One entity's trouble is its own: the others still get their runs.
-            self.tell("run_refused", level=logging.WARNING, entity=entity.slug, code=error.code)
+            self.tell("run_refused", level=logging.WARNING, entity=slug, code=error.code)
             return error
         hit("detect.after_create")
         return None

@@ -62,6 +62,20 @@ def widens(old: ColumnType, new: ColumnType) -> bool:
             return same[0] is same[1]
 
 
+def rewrites(old: ColumnType, new: ColumnType) -> bool:
+    """Whether PostgreSQL must write the table anew for a widening; where not, its catalogue alone changes."""
+    return sql_type(old) != sql_type(new) and (
+        old.kind is not new.kind
+        or old.kind is Kind.INTEGER
+        or (old.kind is Kind.DECIMAL and new.precision is not None and old.scale != new.scale)
+    )
+
+
+def rewires(old: ColumnType, new: ColumnType) -> bool:
+    """Whether a binary stream made for the old type cannot be read into the new one."""
+    return old.kind is not new.kind or (old.kind is Kind.INTEGER and old.bits != new.bits)
+
+
 def _decimal_widens(old: ColumnType, new: ColumnType) -> bool:
     if new.precision is None or old.precision is None:
         return new.precision is None
@@ -174,6 +188,9 @@ _DIALECT: Mapping[Dialect, Mapping[str, Callable[[Arguments], ColumnType]]] = {
         ("SMALLMONEY", _decimal(10, 4)),
         ("ROWVERSION, TIMESTAMP", _plain(Kind.BYTES)),  # a row version of eight bytes, not a time
     ),
-    "postgres": _table(("MONEY", _decimal(19, 2))),
+    "postgres": _table(
+        ("MONEY", _decimal(19, 2)),
+        ("XID8", _decimal(20, 0)),  # 64 bits without a sign
+    ),
     "ansi": {},
 }

@@ -1,4 +1,4 @@
-"""What every Source must do, shown on the sample ERP and on the scripted stub through the same adapter."""
+"""What every Source must do: the sample ERP, the scripted stub and a PostgreSQL database answer alike."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from tests.integration.http_faults import (
 
 if TYPE_CHECKING:
     from tests.fixtures_erp import MakeErp
+    from tests.fixtures_pg_source import OpenPgSource, PgSource
 
 __all__ = ("sources_are_closed",)  # autouse: importing it puts it to work
 pytest_plugins = ("tests.fixtures_erp",)
@@ -50,17 +51,39 @@ DESCRIPTION = (
 )
 
 
-@pytest.fixture(params=["erp", "stub"])
-def source(request: pytest.FixtureRequest, make_erp: MakeErp) -> Iterator[Source]:
-    """A source that offers the table orders with five rows."""
-    if request.param == "erp":
-        erp = make_erp([ORDERS], {"orders": ROWS})
-        yield open_source(_access(erp.base_url, erp.credentials.static_token), QUICK, FakeTime().pace())
-        return
+TYPES = {"oracle": ["NUMBER(9)", "VARCHAR2(40)"], "postgres": ["integer", "character varying(40)"]}
+
+
+@pytest.fixture
+def erp_source(make_erp: MakeErp) -> Source:
+    """The table orders, served by the sample ERP."""
+    erp = make_erp([ORDERS], {"orders": ROWS})
+    return open_source(_access(erp.base_url, erp.credentials.static_token), QUICK, FakeTime().pace())
+
+
+@pytest.fixture
+def stub_source() -> Iterator[Source]:
+    """The table orders, from a script."""
     keyset = page(1, 2, next_cursor="a"), page(3, 4, next_cursor="b"), page(5, next_cursor=None)
     with stub(*keyset, probes=[body(b'{"changed":true,"max_rowversion":"5","count":5}')]) as server:
         server.lists.append(body(DESCRIPTION))
         yield source_for(server)
+
+
+@pytest.fixture
+def postgres_source(pg_source: PgSource, open_pg_source: OpenPgSource) -> Source:
+    """The table orders in a PostgreSQL database."""
+    pg_source.sql("CREATE TABLE orders (id integer PRIMARY KEY, note varchar(40))")
+    pg_source.sql("INSERT INTO orders SELECT i, 'n' || i FROM generate_series(1, 5) i")
+    pg_source.track("orders")
+    return open_pg_source()
+
+
+@pytest.fixture(params=["erp_source", "stub_source", "postgres_source"])
+def source(request: pytest.FixtureRequest) -> Source:
+    """A source that offers the table orders with five rows."""
+    found: Source = request.getfixturevalue(request.param)
+    return found
 
 
 def test_check_passes_on_a_source_that_answers(source: Source) -> None:
@@ -70,8 +93,8 @@ def test_check_passes_on_a_source_that_answers(source: Source) -> None:
 def test_tables_are_described_with_keys_types_and_versions(source: Source) -> None:
     (api,) = source.list_apis()
     assert (api.slug, api.business_key_columns, api.delta_strategy) == ("orders", ("id",), "rowversion")
-    assert [column.data_type for column in api.columns] == ["NUMBER(9)", "VARCHAR2(40)"]
-    assert api.version is not None and api.pagination == "keyset" and api.dialect == "oracle"
+    assert [column.data_type for column in api.columns] == TYPES[api.dialect]
+    assert api.version is not None and api.version.kind == "number" and api.pagination == "keyset"
 
 
 def test_probe_tells_the_newest_version(source: Source) -> None:
@@ -114,6 +137,12 @@ def test_page_shift_in_the_sample_erp_is_not_proven_by_one_walk(make_erp: MakeEr
     erp.on_request = shift
     reading = read_table(open_source(_access(erp.base_url, erp.credentials.static_token), QUICK), config())
     assert reading.walk.attempt > 1 and reading.proof.proven and reading.keys >= {"2", "3", "4", "5", "6"}
+
+
+def test_unknown_table_is_refused_by_every_source(erp_source: Source, postgres_source: Source) -> None:
+    for source in (erp_source, postgres_source):
+        with pytest.raises(SourceRefusedError, match="'nothing'"):
+            source.fetch_page(PageRequest(slug="nothing", page_size=2, page=1))
 
 
 def test_sign_in_and_revoked_tokens_are_invisible_to_the_caller(make_erp: MakeErp) -> None:

@@ -117,14 +117,17 @@ def test_column_removed_at_the_source_stops_until_discovered_and_stays_in_the_ta
     assert (run["status"], world.rows("t")[9]) == ("success", {"id": 9, "note": None})
 
 
-def test_narrowed_type_is_refused_with_a_warning_and_the_table_stays(make_world: MakeWorld) -> None:
+def test_narrower_type_that_stored_values_do_not_fit_is_refused_and_the_table_stays(
+    make_world: MakeWorld,
+) -> None:
     world = make_world([table()], rows(5))
+    world.sync_now("t")
     entity = world.entity("t")
     mappings = [
         m | ({"type": "varchar(1)"} if m["target"] == "note" else {}) for m in entity["field_mappings"]
     ]
-    answer = world.ask("PUT", f"/api/v1/entities/{entity['uid']}", entity | {"field_mappings": mappings})
-    assert (answer.status_code, "without loss" in answer.text) == (422, True), answer.text
+    answer = world.agreed("PUT", f"/api/v1/entities/{entity['uid']}", entity | {"field_mappings": mappings})
+    assert (answer.status_code, "5 stored values do not fit" in answer.text) == (409, True), answer.text
     assert (world.sync_now("t")["status"], equal(world)) == ("success", True)
 
 

@@ -73,6 +73,23 @@ class Agenda:
                 self._slices.admit_connector(connection, row["uid"])
         return len(again)
 
+    def rehash_due(self) -> list[UUID]:
+        """Entities whose rows wait for their hashes, with no run at it."""
+        with self._database.connection() as connection:
+            return [row["entity_uid"] for row in connection.execute(query("rehash_due", self._schema))]
+
+    def describe_due(self) -> dict[UUID, list[str]]:
+        """Tables to be described anew, by connector."""
+        with self._database.connection() as connection:
+            rows = connection.execute(query("describe_due", self._schema))
+            return {row["connector_uid"]: row["slugs"] for row in rows}
+
+    def described(self, connector_uid: UUID, slugs: Sequence[str]) -> None:
+        """They were."""
+        with self._database.connection() as connection:
+            values = {"connector": connector_uid, "slugs": list(slugs)}
+            connection.execute(query("describe_done", self._schema), values)
+
     def sweep_work_tables(self) -> int:
         """Drop staging tables and seen-key partitions of runs that ended without dropping them."""
         with self._database.connection() as connection:

@@ -4,6 +4,7 @@ One transaction holds an entity's row, its mappings, the DDL of its target and w
 flight: either all of it happened or nothing. Lists are in uid order, which is the order of creation.
 """
 
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,16 +18,20 @@ import msgspec
 from psycopg import errors as pg
 from psycopg.types.json import Jsonb
 
-from shared.adapters.postgres import tenancy
+from shared.adapters.postgres import adoption, tenancy
 from shared.adapters.postgres.database import Connection, Database, translate
 from shared.adapters.postgres.remasking import forget_unmasked
-from shared.adapters.postgres.tables import prepare_target
+from shared.adapters.postgres.reshape import is_filled
+from shared.adapters.postgres.tables import prepare_target, read_state, target
 from shared.errors import AppError, ConflictError, NotFoundError, TargetUnavailableError
 from shared.sql import query
 from shared.sync.catalogue import Catalogued, Change, Connector, Entity, FieldMapping
+from shared.sync.consent import Consent, acts_of, plan_of
 from shared.sync.description import ApiColumn, ApiDescription
 from shared.sync.discovery import discover
 from shared.sync.model import ColumnType, Expression, Rules, VersionSpec
+from shared.sync.types import rewires
+from shared.telemetry import log
 
 # A long reader must not make our ALTER queue everybody else behind it: give up quickly, try again.
 _LOCK_TIMEOUT_MS = 3000
@@ -45,6 +50,7 @@ class EntityView:
     last_sync_at: datetime | None
     last_sync_status: str | None
     watermark: str | None
+    connector_kind: str = "http"
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,16 +230,33 @@ class Catalogue:
         return _entity(row), self._mappings(connection, [uid]).get(uid, ()), _connector(source)
 
     def change_entity(
-        self, connector_uid: UUID, slug: str, decide: Decide, *, actor: str, action: str, revive: bool = False
+        self,
+        connector_uid: UUID,
+        slug: str,
+        decide: Decide,
+        *,
+        actor: str,
+        action: str,
+        revive: bool = False,
+        consent: Consent | None = None,
     ) -> Catalogued | None:
         """Store what `decide` makes of the slug's entity, with its target, in one transaction.
 
         `decide` gets what is stored (None for a slug without entity) and the target names taken in the tenant's
         default schema; it may run again when another transaction stood in the way. None, and nothing done, where a
-        person deleted the entity, unless `revive` asks for a new one.
+        person deleted the entity, unless `revive` asks for a new one. With `consent` (a person's request), what
+        touches stored rows raises PlanNeededError until its plan is acknowledged, and a table that is there is
+        adopted.
         """
-        place = _Place(connector_uid, slug, actor, action, revive)
+        place = _Place(connector_uid, slug, actor, action, revive, consent)
         return self._retry(lambda connection: self._change(connection, place, decide))
+
+    def stored_bytes(self, connector_uid: UUID, slug: str) -> int:
+        """The size of what the slug's target holds by now; 0 where it holds nothing, or nothing is there."""
+        values = {"connector_uid": connector_uid, "slug": slug}
+        with self._database.connection() as connection:
+            row = connection.execute(query("catalogue_stored_bytes", self._schema), values).fetchone()
+        return int(row["bytes"] or 0) if row else 0
 
     def delete_entity(self, uid: UUID, actor: str) -> None:
         """Forget an entity and end its runs; the target table and its rows stay."""
@@ -253,6 +276,10 @@ class Catalogue:
             row = None
         before = None if row is None else self._catalogued(connection, row)
         change = decide(before, self._taken(connection, place.connector_uid))
+        if before is None and place.consent is not None:
+            adopted = self._adopt(connection, change, place)
+            if adopted is not None:
+                return adopted
         self._store(connection, before, change, place)
         return change.after
 
@@ -266,19 +293,75 @@ class Catalogue:
         if before is None:
             schema = after.entity.target_schema
             tenancy.require_schema(connection, self._schema, place.connector_uid, schema)
+        else:
+            self._require_consent(connection, before, change, place)
         name = "catalogue_entity_insert" if before is None else "catalogue_entity_update"
         connection.execute(query(name, self._schema), _entity_values(after.entity))
         self._store_mappings(connection, after)
         connection.execute(query("catalogue_state_insert", self._schema), {"uid": after.entity.uid})
-        if change.reset and before is not None:
-            changed = before.entity.version != after.entity.version
-            self._reset(connection, after.entity, "keys or rules changed", versions_changed=changed)
-        elif change.added and before is not None:
-            connection.execute(query("catalogue_reread", self._schema), {"entity": after.entity.uid})
-        prepare_target(connection, self._schema, after)
+        # The target before the entity's state: chunks take them in this order, too.
+        rekeyed = prepare_target(connection, self._schema, after, change.narrowed)
         if before is not None:
+            self._follow(connection, before, change, rekeyed=rekeyed)
             forget_unmasked(connection, self._schema, before, after)
+        elif is_filled(connection, target(after)):
+            # Rows that a deleted entity left: nobody knows by which rules, or how far, they were hashed.
+            self._want_rehash(connection, after.entity.uid, "adopt")
         self._audit(connection, place.actor, place.action, str(after.entity.uid), {"slug": place.slug})
+
+    def _follow(self, connection: Connection, before: Catalogued, change: Change, *, rekeyed: bool) -> None:
+        """What a changed entity means for its runs and for the rows that are stored."""
+        entity = change.after.entity
+        if change.reset:
+            changed = before.entity.version != entity.version
+            self._reset(connection, entity, "keys or rules changed", versions_changed=changed)
+        elif self._rewired(before, change):
+            self._end_runs(connection, entity, "a column got a wider type")
+        if rekeyed:
+            connection.execute(query("missing_forget", self._schema), {"entity": entity.uid})
+            self._want_rehash(connection, entity.uid, "rekey")
+        lacking = [mapping.target for mapping in (*change.added, *change.returned)]
+        if lacking:
+            values = {"entity": entity.uid, "columns": Jsonb(lacking)}
+            connection.execute(query("catalogue_reread", self._schema), values)
+
+    def _rewired(self, before: Catalogued, change: Change) -> bool:
+        """Whether rows encoded for the old types could not be read into the new ones."""
+        old = {mapping.target: mapping.type for mapping in before.mappings}
+        return any(rewires(old[mapping.target], mapping.type) for mapping in change.widened)
+
+    def _require_consent(
+        self, connection: Connection, before: Catalogued, change: Change, place: "_Place"
+    ) -> None:
+        acts = acts_of(before, change) if place.consent is not None else ()
+        if not acts or place.consent is None:
+            return
+        state = read_state(connection, self._schema, before)
+        if state is not None and state.is_table and is_filled(connection, target(before)):
+            plan = plan_of(before, change.after, acts)
+            place.consent.require(f"entity {place.slug}", plan)
+            details = {"plan_hash": plan.plan_hash, "acts": adoption.acts_summary(acts)}
+            self._audit(connection, place.actor, "entity.consent", str(before.entity.uid), details)
+
+    def _adopt(self, connection: Connection, change: Change, place: "_Place") -> Catalogued | None:
+        """A new entity over a table that stands already; None where none does."""
+        found = adoption.survey(connection, self._schema, change.after)
+        if found is None or place.consent is None:
+            return None
+        plan = plan_of(None, found.catalogued, found.acts)
+        place.consent.require(f"entity {place.slug}", plan)
+        after = found.catalogued
+        connection.execute(query("catalogue_entity_insert", self._schema), _entity_values(after.entity))
+        self._store_mappings(connection, after)
+        connection.execute(query("catalogue_state_insert", self._schema), {"uid": after.entity.uid})
+        adoption.take_over(connection, found)
+        self._want_rehash(connection, after.entity.uid, "adopt")
+        details = {"plan_hash": plan.plan_hash, "acts": adoption.acts_summary(plan.acts)}
+        self._audit(connection, place.actor, "entity.adopt", str(after.entity.uid), details)
+        return after
+
+    def _want_rehash(self, connection: Connection, entity_uid: UUID, why: str) -> None:
+        connection.execute(query("rehash_wanted", self._schema), {"entity": entity_uid, "why": why})
 
     def _store_mappings(self, connection: Connection, catalogued: Catalogued) -> None:
         uid = catalogued.entity.uid
@@ -294,6 +377,16 @@ class Catalogue:
         connection.execute(query("connector_lock", self._schema), lock)
         values = {"entity": entity.uid, "versions_changed": versions_changed}
         connection.execute(query("catalogue_reset", self._schema), values)
+        self._cancel_runs(connection, entity, reason)
+
+    def _end_runs(self, connection: Connection, entity: Entity, reason: str) -> None:
+        """End the entity's unfinished runs, which hold a configuration that no longer fits; no new generation."""
+        lock = {"connector": entity.connector_uid, "default_limit": 1}
+        connection.execute(query("connector_lock", self._schema), lock)
+        self._cancel_runs(connection, entity, reason)
+
+    def _cancel_runs(self, connection: Connection, entity: Entity, reason: str) -> None:
+        values = {"entity": entity.uid}
         runs = [row["uid"] for row in connection.execute(query("runs_unfinished", self._schema), values)]
         error = {"code": "reconfigured", "message": reason, "hint": "the next tick starts a new run"}
         connection.execute(query("runs_cancel", self._schema), {"runs": runs, "error": Jsonb(error)})
@@ -356,12 +449,16 @@ class DiscoveryService:
         return [self._discover_one(connector, one, actor) for one in described]
 
     def _discover_one(self, connector: Connector, described: ApiDescription, actor: str) -> Discovered:
-        created = False
+        created, known = False, frozenset[str]()
+        stored = self._catalogue.stored_bytes(connector.uid, described.slug)
 
         def decide(existing: Catalogued | None, taken: Sequence[str]) -> Change:
-            nonlocal created
+            nonlocal created, known
             created = existing is None
-            return discover(described, connector, existing, uid=self._new_uid(), taken_tables=taken)
+            known = frozenset(existing.entity.warnings) if existing else frozenset()
+            return discover(
+                described, connector, existing, uid=self._new_uid(), taken_tables=taken, stored_bytes=stored
+            )
 
         try:
             after = self._catalogue.change_entity(
@@ -374,6 +471,9 @@ class DiscoveryService:
         if after is None:
             note = "a person deleted this entity; POST /api/v1/entities with its slug brings it back"
             return Discovered(described.slug, "skipped", warnings=(note,))
+        for warning in after.entity.warnings:
+            if warning not in known:
+                log("drift", level=logging.WARNING, entity=described.slug, warning=warning)
         status = "created" if created else "refreshed"
         return Discovered(described.slug, status, after.entity.uid, after.entity.warnings)
 
@@ -387,6 +487,7 @@ class _Place:
     actor: str
     action: str
     revive: bool
+    consent: Consent | None = None
 
 
 class _Retry:
@@ -512,4 +613,6 @@ def _view(row: Mapping[str, Any], mappings: tuple[FieldMapping, ...]) -> EntityV
         warning = f"the last tick could not start a run: {trouble['message']} {trouble['hint']}"
         entity = replace(entity, warnings=(*entity.warnings, warning))
     catalogued = Catalogued(entity, mappings)
-    return EntityView(catalogued, row["last_sync_at"], row["last_sync_status"], row["watermark"])
+    return EntityView(
+        catalogued, row["last_sync_at"], row["last_sync_status"], row["watermark"], row["connector_kind"]
+    )

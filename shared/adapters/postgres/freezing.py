@@ -17,9 +17,9 @@ class Freezing:
     defaults: Defaults
 
     def __call__(self, connection: Connection, entity_uid: UUID, generation: int, purpose: str) -> RunConfig:
-        """The configuration for a run of this purpose: a sweep, and a refresh of a delta, read the whole table."""
+        """The configuration for a run of this purpose: a sweep, a backfill and a refresh read it whole."""
         entity, mappings, connector = self.catalogue.for_run(connection, entity_uid)
         config = freeze(entity, mappings, connector, self.defaults, generation=generation)
-        if purpose != "delta" and config.strategy == "rowversion":
+        if purpose == "rehash" or (purpose != "delta" and config.strategy == "rowversion"):
             return replace(config, strategy="hash")
         return config

@@ -24,6 +24,7 @@ MINIMUM_BYTES = 16
 _SEAL_CONTEXT = "tributary 2026 seal of cursors"
 _SEALED = "sealed"
 
+
 Seal = Callable[[Mapping[str, Any], RunConfig], Mapping[str, Any]]
 
 
@@ -54,8 +55,8 @@ class Masks:
             return claim
         self._opened.key = key = self._fresh(claim.config)
         self._settle(claim.config, masking.key_name(key))
-        walked = tuple(_opened(cursor, key) or {} for cursor in claim.walked)
-        return replace(claim, cursor=_opened(claim.cursor, key), walked=walked)
+        walked = [_opened(cursor, key) for cursor in claim.walked]
+        return replace(claim, cursor=claim.cursor and _opened(claim.cursor, key), walked=walked)
 
     def sealed(self, cursor: Mapping[str, Any], config: RunConfig) -> Mapping[str, Any]:
         """The cursor as it may be stored."""
@@ -91,8 +92,8 @@ class Masks:
             )
 
 
-def _opened(cursor: Mapping[str, Any] | None, key: bytes) -> Mapping[str, Any] | None:
-    if cursor is None or _SEALED not in cursor:
+def _opened(cursor: Mapping[str, Any], key: bytes) -> Mapping[str, Any]:
+    if _SEALED not in cursor:
         return cursor
     opened: dict[str, Any] = json.loads(_fernet(key).decrypt(cursor[_SEALED].encode()))
     # What stands beside the seal was put there later.

@@ -43,7 +43,7 @@ class Runs:
         self,
         entity_uid: UUID,
         *,
-        purpose: Literal["delta", "sweep", "refresh", "window"],
+        purpose: Literal["delta", "sweep", "refresh", "window", "backfill", "rehash"],
         trigger: Literal["timer", "manual", "window", "retry"],
         requested_by: str,
         allow_deletes: int | None = None,
@@ -82,6 +82,11 @@ class Runs:
         state = connection.execute(query("run_state", self._schema), names).fetchone()
         if entity is None or state is None:
             raise NotFoundError(f"entity {entity_uid}: not found")
+        if state["rehash"] is not None and purpose != "rehash":
+            raise ConflictError(
+                f"entity {entity_uid}: its stored rows are being hashed anew ({state['rehash']})",
+                hint="wait for that run; GET /api/v1/entities/{uid}/runs shows how far it is",
+            )
         generation = state["generation"]
         if purpose == "refresh":
             generation = self._open_generation(connection, entity_uid, asked["requested_by"])
@@ -106,6 +111,8 @@ class Runs:
             "admitted": False,
         }
         connection.execute(query("slice_insert", self._schema), first)
+        if purpose == "backfill":
+            connection.execute(query("backfill_resume", self._schema), {"run": run["uid"]})
         if also is not None:
             also(connection, run["uid"], generation)
         if asked["allow_deletes"] is not None:

@@ -76,8 +76,8 @@ class Slices:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         seal: Seal = as_it_is,
     ) -> None:
-        self._seal = seal
         self._database, self._schema, self._decide, self._now = database, database.schema, decide, now
+        self._seal = seal
         self._lease_s, self._default_limit, self._retry = lease_s, default_limit, retry
 
     def claim(self, run_uid: UUID, slice_: int, message_id: str, dequeue_count: int) -> ClaimAnswer:
@@ -111,7 +111,8 @@ class Slices:
         if empty is None:
             empty = _is_empty(connection, statements)
         connection.execute(query("run_started", self._schema), names | {"empty": empty})
-        deletes = row["purpose"] != "window"  # a load of many nights never knows what is absent now
+        # These never know what is absent now: they don't delete, whatever they meet or miss.
+        deletes = row["purpose"] not in ("window", "backfill", "rehash")
         writes_seen = config.strategy == "full" or (config.strategy == "hash" and not empty and deletes)
         if row["pass_began"] is None and writes_seen:
             row = row | {"pass_began": self._begin_pass(connection, statements, config)}
@@ -200,15 +201,12 @@ class Slices:
         with self._database.connection() as connection:
             held = self._hold(connection, claim)
             for number, cursor in enumerate(cursors):
-                part = {
-                    "run": claim.run_uid,
-                    "slice": claim.slice + number,
-                    "cursor": Jsonb(self._seal(cursor, claim.config)),
-                }
+                sealed = Jsonb(dict(self._seal(cursor, claim.config)))
+                part = {"run": claim.run_uid, "slice": claim.slice + number, "cursor": sealed}
                 if number:
                     made = {"connector": held["connector_uid"], "kind": "walk", "admitted": False}
                     connection.execute(query("slice_insert", self._schema), part | made)
-                connection.execute(query("slice_range", self._schema), part)
+                connection.execute(query("slice_cursor", self._schema), part)
             self._fill_slots(connection, held)
         hit("continuation.after")
 
@@ -269,6 +267,7 @@ class Slices:
             "probe": None if ending.probe is None else Jsonb(dict(ending.probe)),
             "proven": ending.proven,
             "swept": ending.swept,
+            "filled": ending.filled,
             "unproven_snapshots": ending.unproven_snapshots,
             "changed": Jsonb(dict(ending.changed)),
             "ignored": Jsonb(list(ending.ignored)),

@@ -11,6 +11,7 @@ from typing import LiteralString, cast
 
 from psycopg import sql
 
+from shared.adapters.postgres import reshape
 from shared.adapters.postgres.database import Connection
 from shared.errors import TargetRefusedError
 from shared.sql import query
@@ -40,19 +41,28 @@ _OWN: tuple[tuple[str, LiteralString], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class TableState:
-    """What stands at the target's name. `owner` is the entity that made it, None if not one of ours."""
+    """What stands at the target's name. `owner` is the entity that made it, None if not one of ours.
+
+    `has_key`: a constraint over the key's columns stands; without one, a first load has it down.
+    """
 
     is_table: bool
     owner: str | None
     slots: int
     columns: Mapping[str, str]
     key_columns: tuple[str, ...]
+    has_key: bool = True
+    comment: str = ""
 
 
-def prepare_target(connection: Connection, schema: str, catalogued: Catalogued) -> None:
+def prepare_target(
+    connection: Connection, schema: str, catalogued: Catalogued, narrowed: Sequence[FieldMapping] = ()
+) -> bool:
     """Make the target fit the mappings inside the caller's transaction; nothing happens when it fits already.
 
-    `schema` is the metadata schema. Raises TargetRefusedError, before any statement, for what can't be done.
+    `schema` is the metadata schema; `narrowed` columns lose room, as a person consented. True where stored rows now
+    lie under another business key, so that their hashes are those of the old one. Raises TargetRefusedError,
+    before any statement, for what can't be done.
     """
     entity = catalogued.entity
     refuse_schema(entity.target_schema, schema)
@@ -62,28 +72,42 @@ def prepare_target(connection: Connection, schema: str, catalogued: Catalogued) 
     takes_over = state is not None and state.owner not in (None, str(entity.uid))
     if takes_over and _is_live(connection, schema, cast(TableState, state).owner):
         raise _foreign(catalogued, "belongs to another entity")
-    statements = plan(catalogued, state)
-    if state is not None and set(state.key_columns) != set(key_targets(catalogued)):
-        _require_empty(connection, catalogued)
+    narrowed = () if state is None else narrowed
+    statements = plan(catalogued, state, narrowed)
+    other_key = state is not None and state.owner is not None and _is_other_key(catalogued, state)
+    if other_key or narrowed:
+        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(target(catalogued)))
+    rekeyed = other_key and reshape.is_filled(connection, target(catalogued))
+    if rekeyed:
+        reshape.check_key(connection, target(catalogued), catalogued, list(cast(TableState, state).columns))
+    reshape.check_narrow(connection, target(catalogued), catalogued, narrowed)
     for statement in statements:
         connection.execute(statement)
+    return rekeyed
 
 
-def plan(catalogued: Catalogued, state: TableState | None) -> list[sql.Composed]:
+def _is_other_key(catalogued: Catalogued, state: TableState) -> bool:
+    return set(state.key_columns) != set(key_targets(catalogued))
+
+
+def plan(
+    catalogued: Catalogued, state: TableState | None, narrowed: Sequence[FieldMapping] = ()
+) -> list[sql.Composed]:
     """The statements that make the target fit: all of them, or TargetRefusedError."""
     if state is None:
         _require_slots(catalogued, len(catalogued.mappings) + len(_IDENTITY) + len(_OWN))
         return create_table(catalogued)
     if not state.is_table or state.owner is None:
-        raise _foreign(catalogued, "exists and was not made by Tributary")
+        raise _foreign(catalogued, "exists and was not made by Tributary", hint=_ADOPT)
     added = [m for m in catalogued.mappings if m.target not in state.columns]
     _require_slots(catalogued, state.slots + len(added))
-    statements = [_comment(catalogued)] if state.owner != str(catalogued.entity.uid) else []
-    actions = [*(_add_column(m) for m in added), *_widen_actions(catalogued, state)]
+    statements = [comment(catalogued)] if state.owner != str(catalogued.entity.uid) else []
+    actions = [*(add_column(m) for m in added), *_widen_actions(catalogued, state, narrowed)]
+    actions += [reshape.narrow_action(mapping) for mapping in narrowed]
     if actions:
         # One ALTER, one lock, one rewrite at most.
-        statements.append(_alter(catalogued, sql.SQL(", ").join(actions)))
-    if set(state.key_columns) != set(key_targets(catalogued)):
+        statements.append(alter(catalogued, sql.SQL(", ").join(actions)))
+    if _is_other_key(catalogued, state):
         statements += _rekey(catalogued, state)
     return statements
 
@@ -96,7 +120,7 @@ def create_table(catalogued: Catalogued) -> list[sql.Composed]:
         *(_own_column(name, definition) for name, definition in _IDENTITY),
         *(_mapped_column(m, not_null=m.target in keys) for m in catalogued.mappings),
         *(_own_column(name, definition) for name, definition in _OWN),
-        _unique(catalogued),
+        unique(catalogued),
     ]
     create = sql.SQL("CREATE TABLE {} ({}) WITH (fillfactor = {})").format(
         table, sql.SQL(", ").join(columns), sql.Literal(FILLFACTOR)
@@ -104,7 +128,7 @@ def create_table(catalogued: Catalogued) -> list[sql.Composed]:
     index = sql.SQL("CREATE INDEX {} ON {} (_bridge_erp_key_hash)").format(
         sql.Identifier(hash_index_name(catalogued.entity.target_table)), table
     )
-    return [create, index, _comment(catalogued)]
+    return [create, index, comment(catalogued)]
 
 
 def target(catalogued: Catalogued) -> sql.Identifier:
@@ -129,14 +153,17 @@ def read_state(connection: Connection, schema: str, catalogued: Catalogued) -> T
         "target_schema": entity.target_schema,
         "target_table": entity.target_table,
         "key_name": key_constraint_name(catalogued.entity.target_table),
+        "keys": list(key_targets(catalogued)),
     }
     row = connection.execute(query("catalogue_table_state", schema), values).fetchone()
     if row is None:
         return None
     comment = row["comment"] or ""
-    owner = comment.removeprefix(_OWNER) if comment.startswith(_OWNER) else None
+    # An adopted table's own comment stands behind ours, on lines of its own.
+    owner = comment.removeprefix(_OWNER).split("\n")[0] if comment.startswith(_OWNER) else None
+    keys = tuple(row["key_columns"] or ())
     return TableState(
-        row["kind"] in "rp", owner, row["slots"] or 0, row["columns"], tuple(row["key_columns"] or ())
+        row["kind"] in "rp", owner, row["slots"] or 0, row["columns"], keys, row["has_key"], comment
     )
 
 
@@ -162,9 +189,11 @@ def _require_slots(catalogued: Catalogued, count: int) -> None:
         )
 
 
-def _widen_actions(catalogued: Catalogued, state: TableState) -> list[sql.Composed]:
+def _widen_actions(
+    catalogued: Catalogued, state: TableState, narrowed: Sequence[FieldMapping]
+) -> list[sql.Composed]:
     actions = []
-    for mapping in catalogued.mappings:
+    for mapping in (one for one in catalogued.mappings if one not in narrowed):
         actual = state.columns.get(mapping.target)
         if actual is not None and _must_widen(catalogued, mapping, actual):
             actions.append(
@@ -175,7 +204,7 @@ def _widen_actions(catalogued: Catalogued, state: TableState) -> list[sql.Compos
 
 def _must_widen(catalogued: Catalogued, mapping: FieldMapping, actual: str) -> bool:
     wanted = mapping.type
-    if _catalog_name(types.sql_type(wanted)) == actual:
+    if catalog_name(types.sql_type(wanted)) == actual:
         return False
     stored, _ = types.column_type(actual, "postgres")
     if types.sql_type(stored) == types.sql_type(wanted) or types.widens(wanted, stored):
@@ -189,7 +218,7 @@ def _must_widen(catalogued: Catalogued, mapping: FieldMapping, actual: str) -> b
     return True
 
 
-def _catalog_name(written: str) -> str:
+def catalog_name(written: str) -> str:
     """A type as format_type spells it."""
     short, bracket, rest = written.partition("(")
     return _LONG_NAMES.get(short, short) + bracket + rest
@@ -203,11 +232,11 @@ _LONG_NAMES = {
 
 
 def _rekey(catalogued: Catalogued, state: TableState) -> list[sql.Composed]:
-    """Another business key for an empty table: the stored hashes of rows would name the old one."""
+    """Another business key. A first load that has the constraint down puts it back itself, over the new columns."""
     keys = key_targets(catalogued)
     gone = [name for name in state.key_columns if name not in keys and name in state.columns]
     actions: list[sql.Composable] = []
-    if state.key_columns:
+    if state.has_key:
         actions.append(
             sql.SQL("DROP CONSTRAINT IF EXISTS {}").format(
                 sql.Identifier(key_constraint_name(catalogued.entity.target_table))
@@ -215,18 +244,9 @@ def _rekey(catalogued: Catalogued, state: TableState) -> list[sql.Composed]:
         )
     actions += [sql.SQL("ALTER COLUMN {} DROP NOT NULL").format(sql.Identifier(name)) for name in gone]
     actions += [sql.SQL("ALTER COLUMN {} SET NOT NULL").format(sql.Identifier(name)) for name in keys]
-    actions.append(sql.SQL("ADD {}").format(_unique(catalogued)))
-    return [_alter(catalogued, sql.SQL(", ").join(actions))]
-
-
-def _require_empty(connection: Connection, catalogued: Catalogued) -> None:
-    statement = sql.SQL("SELECT EXISTS (SELECT FROM {}) AS filled").format(target(catalogued))
-    row = connection.execute(statement).fetchone()
-    if row is not None and row["filled"]:
-        raise TargetRefusedError(
-            f"{_shown(catalogued)}: holds rows under another business key",
-            hint="TRUNCATE the table and send it again, or create another entity with another target_table",
-        )
+    if state.has_key:
+        actions.append(sql.SQL("ADD {}").format(unique(catalogued)))
+    return [alter(catalogued, sql.SQL(", ").join(actions))]
 
 
 def _schema_exists(connection: Connection, name: str) -> bool:
@@ -242,17 +262,19 @@ def _is_live(connection: Connection, schema: str, owner: str | None) -> bool:
     return row is not None
 
 
-def _comment(catalogued: Catalogued) -> sql.Composed:
-    return sql.SQL("COMMENT ON TABLE {} IS {}").format(
-        target(catalogued), sql.Literal(f"{_OWNER}{catalogued.entity.uid}")
-    )
+def comment(catalogued: Catalogued, beside: str = "") -> sql.Composed:
+    """Makes the table the entity's; `beside` is what else its comment says."""
+    text = f"{_OWNER}{catalogued.entity.uid}" + (f"\n{beside}" if beside else "")
+    return sql.SQL("COMMENT ON TABLE {} IS {}").format(target(catalogued), sql.Literal(text))
 
 
-def _alter(catalogued: Catalogued, actions: sql.Composed) -> sql.Composed:
+def alter(catalogued: Catalogued, actions: sql.Composed) -> sql.Composed:
+    """One ALTER TABLE of the target."""
     return sql.SQL("ALTER TABLE {} {}").format(target(catalogued), actions)
 
 
-def _unique(catalogued: Catalogued) -> sql.Composed:
+def unique(catalogued: Catalogued) -> sql.Composed:
+    """The constraint on the business key."""
     keys: Sequence[str] = key_targets(catalogued)
     return sql.SQL("CONSTRAINT {} UNIQUE ({})").format(
         sql.Identifier(key_constraint_name(catalogued.entity.target_table)),
@@ -269,7 +291,8 @@ def _mapped_column(mapping: FieldMapping, *, not_null: bool) -> sql.Composed:
     return sql.SQL("{} {}{}").format(sql.Identifier(mapping.target), _type(mapping.type), constraint)
 
 
-def _add_column(mapping: FieldMapping) -> sql.Composed:
+def add_column(mapping: FieldMapping) -> sql.Composed:
+    """The ALTER action for a new mapped column."""
     return sql.SQL("ADD COLUMN {}").format(_mapped_column(mapping, not_null=False))
 
 
@@ -278,11 +301,15 @@ def _type(column_type: ColumnType) -> sql.SQL:
     return sql.SQL(types.sql_type(column_type))
 
 
-def _foreign(catalogued: Catalogued, what: str) -> TargetRefusedError:
-    return TargetRefusedError(
-        f"{_shown(catalogued)}: {what}",
-        hint="give the entity another target_table, or rename the table that is there",
-    )
+_RENAME = "give the entity another target_table, or rename the table that is there"
+_ADOPT = (
+    "POST /api/v1/entities with this slug and target_table answers the plan for adopting the table; or "
+    + _RENAME
+)
+
+
+def _foreign(catalogued: Catalogued, what: str, hint: str = _RENAME) -> TargetRefusedError:
+    return TargetRefusedError(f"{_shown(catalogued)}: {what}", hint=hint)
 
 
 def _shown(catalogued: Catalogued) -> str:

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,11 +16,11 @@ from psycopg import errors as pg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from shared.adapters.postgres import copy_format
 from shared.adapters.postgres.copy_format import Bytes, Field
 from shared.adapters.postgres.database import RETRYABLE, Connection, Database, translate
 from shared.adapters.postgres.indexes import build, defer
 from shared.adapters.postgres.masks import Seal, as_it_is
+from shared.adapters.postgres.rehashing import PostgresRehash, plan_by_key
 from shared.adapters.postgres.removal import (
     PostgresDeletion,
     PostgresPublication,
@@ -29,6 +29,7 @@ from shared.adapters.postgres.removal import (
     slice_update,
 )
 from shared.adapters.postgres.schedules import advance
+from shared.adapters.postgres.send import send
 from shared.adapters.postgres.statements import (
     ABSENT_HASH,
     BRIDGE_TYPES,
@@ -39,7 +40,6 @@ from shared.adapters.postgres.statements import (
     ROWVERSION,
     UID,
     Statements,
-    copy_into,
 )
 from shared.errors import ConfigurationError, TargetRefusedError
 from shared.sql import query
@@ -124,6 +124,14 @@ class PostgresTarget:
             publication.lock_slice()
             yield publication
 
+    @contextmanager
+    def rehash(self, claim: Claim) -> Iterator[PostgresRehash]:
+        """One batch of rows that get their hashes anew."""
+        statements = Statements(claim.config, self._database.schema, claim.run_uid)
+        with self._database.connection() as connection:
+            plan_by_key(connection)
+            yield PostgresRehash(connection, claim, statements, self._lease_s, self._uuid7)
+
     def refused_rows(self, claim: Claim, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows that COPY refuses, by halving inside savepoints of a transaction that is rolled back."""
         statements = Statements(claim.config, self._database.schema, claim.run_uid)
@@ -163,14 +171,6 @@ class PostgresTarget:
         middle = rows.height // 2
         yield from self._halve(connection, statements, rows[:middle])
         yield from self._halve(connection, statements, rows[middle:])
-
-
-def send(connection: Connection, table: sql.Composable, fields: Sequence[Field]) -> None:
-    """COPY the fields into a table."""
-    encoded = copy_format.encode(fields)
-    with connection.cursor() as cursor, cursor.copy(copy_into(table, encoded.columns)) as copy:
-        for piece in encoded.pieces:
-            copy.write(piece)
 
 
 def target_fields(statements: Statements, rows: pl.DataFrame, uids: Bytes | None) -> list[Field]:

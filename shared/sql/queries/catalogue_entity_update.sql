@@ -7,6 +7,7 @@ UPDATE {schema}.entities
        sync_enabled = %(sync_enabled)s, sync_interval_seconds = %(sync_interval_seconds)s,
        overlap = %(overlap)s, page_size = %(page_size)s, delete_guard_percent = %(delete_guard_percent)s,
        delete_after_missing = %(delete_after_missing)s,
-       key_sweep_interval_seconds = %(key_sweep_interval_seconds)s, person_set = %(person_set)s,
+       key_sweep_interval_seconds = %(key_sweep_interval_seconds)s, contract = %(contract)s,
+       person_set = %(person_set)s,
        warnings = %(warnings)s, updated_at = now()
  WHERE uid = %(uid)s

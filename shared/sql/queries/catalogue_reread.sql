@@ -1,2 +1,2 @@
--- Rows that did not change at the source lack a new column's values: the next pass reads them all.
-UPDATE {schema}.erp_sync_state SET probe = NULL, last_sweep_at = NULL, due_at = clock_timestamp() WHERE entity_uid = %(entity)s
+-- Rows that did not change at the source lack these columns' values: a load that reads them all is due.
+UPDATE {schema}.erp_sync_state SET probe = NULL, due_at = clock_timestamp(), backfill = %(columns)s WHERE entity_uid = %(entity)s

@@ -7,11 +7,15 @@ SELECT e.uid AS entity_uid, e.connector_uid, e.slug, e.delta_strategy AS strateg
             THEN t.probe END AS last_probe,
        e.delta_strategy = 'rowversion' AND t.last_sync_at IS NOT NULL
            AND coalesce(t.last_sweep_at + make_interval(secs => e.key_sweep_interval_seconds) <= clock_timestamp(), true)
-           AS sweep_due
+           AS sweep_due,
+       -- Other strategies read every row with each run anyway.
+       e.delta_strategy = 'rowversion' AND t.last_sync_at IS NOT NULL AND t.backfill IS NOT NULL AS backfill_due,
+       t.deletes_seen
 FROM {schema}.entities e
 JOIN {schema}.connectors c ON c.uid = e.connector_uid
 JOIN {schema}.erp_sync_state t ON t.entity_uid = e.uid
 WHERE e.sync_enabled AND NOT e.is_deleted AND c.is_active AND t.due_at <= clock_timestamp()
+  AND t.rehash IS NULL
   -- What is being loaded by night for the first time is not loaded by day: any run of a timer's would read all of it.
   AND NOT (%(by_night)s AND t.watermark IS NULL AND t.last_sweep_at IS NULL AND EXISTS (
         SELECT 1 FROM {schema}.background_sync_schedule s WHERE s.entity_uid = e.uid AND s.is_active AND s.is_first_load))

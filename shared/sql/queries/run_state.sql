@@ -1,1 +1,1 @@
-SELECT generation, watermark FROM {schema}.erp_sync_state WHERE entity_uid = %(entity)s FOR UPDATE
+SELECT generation, watermark, rehash FROM {schema}.erp_sync_state WHERE entity_uid = %(entity)s FOR UPDATE

@@ -20,6 +20,7 @@ from shared.api.ports import ApiServices
 from shared.errors import AppError, ConflictError, NotFoundError, SourceUnavailableError, UnauthorizedError
 from shared.sync import fetch
 from shared.sync.catalogue import Catalogued, Connector, Entity
+from shared.sync.consent import Consent
 from shared.sync.description import ApiColumn, ApiDescription
 from shared.sync.discovery import discover
 from shared.sync.nights import Standing
@@ -138,7 +139,15 @@ class FakeCatalogue:
         return _one(self.entities(tenants, uid=uid))
 
     def change_entity(
-        self, connector_uid: UUID, slug: str, decide: Decide, *, actor: str, action: str, revive: bool = False
+        self,
+        connector_uid: UUID,
+        slug: str,
+        decide: Decide,
+        *,
+        actor: str,
+        action: str,
+        revive: bool = False,
+        consent: Consent | None = None,
     ) -> Catalogued | None:
         held = [
             v for v in self.entities(None, connector_uid=connector_uid) if v.catalogued.entity.slug == slug

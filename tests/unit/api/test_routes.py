@@ -37,6 +37,12 @@ def test_connector_is_created_and_answered_without_secret() -> None:
     assert answer.json()["auth"] == {"type": "token", "secret_name": "erp-t"}
 
 
+def test_postgres_connector_is_registered_by_its_address() -> None:
+    asked = CONNECTOR | {"kind": "postgres", "base_url": "postgres://erp.example.com:5433/erp"}
+    answer = World().ask("POST", "/api/v1/connectors", json=asked)
+    assert (answer.status_code, answer.json()["kind"]) == (201, "postgres")
+
+
 def test_connector_name_taken_is_409() -> None:
     assert World().ask("POST", "/api/v1/connectors", json=CONNECTOR | {"name": "erp"}).status_code == 409
 
@@ -86,7 +92,12 @@ def test_body_that_does_not_fit_never_comes_back() -> None:
     ("changes", "field"),
     [
         ({"tenant": "unheard-of"}, "tenant"),
-        ({"kind": "postgres"}, "kind"),
+        ({"kind": "sqlserver"}, "kind"),
+        ({"kind": "postgres"}, "base_url"),
+        ({"kind": "postgres", "base_url": "postgres://db.example.com/x"}, "base_url"),
+        ({"kind": "postgres", "base_url": "postgres://erp.example.com/x?sslmode=disable"}, "base_url"),
+        ({"kind": "postgres", "base_url": "postgres://a:b@erp.example.com/x"}, "base_url"),
+        ({"kind": "postgres", "auth": {"type": "none"}}, "auth.type"),
         ({"time_zone": "Mars/Olympus"}, "time_zone"),
         ({"max_concurrent_syncs": 0}, "max_concurrent_syncs"),
         ({"surprise": 1}, "surprise"),
@@ -175,7 +186,7 @@ def test_entity_read_can_be_put_back_unchanged() -> None:
     [
         ({"destination_uid": "6f2e3a58-9d3f-4f9f-8f15-0f1d7e9f6f00"}, "destination_uid"),
         ({"engine": "databricks"}, "engine"),
-        ({"contract": "freeze"}, "contract"),
+        ({"contract": "melt"}, "contract"),
         ({"history": True}, "history"),
         ({"adaptive": True}, "adaptive"),
         ({"parents": [{"slug": "planes"}]}, "parents"),

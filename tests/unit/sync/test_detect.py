@@ -37,6 +37,8 @@ def probe(newest: str | None, count: int | None) -> Probe:
         (DELTA, probe(None, 1), True),
         # Another lower bound: counts can't be compared, the newest version can.
         (replace(DELTA, last_probe=PAIR | {"lower": "4", "count": 6}), probe("10", 1), False),
+        # With an overlap rows may commit late below the newest, so one more run asks from the new bound.
+        (replace(DELTA, overlap=3, last_probe=PAIR | {"lower": "4", "count": 6}), probe("10", 1), True),
         (replace(DELTA, last_probe=PAIR | {"lower": "4"}), probe("11", 2), True),
         (replace(DELTA, last_probe=PAIR | {"lower": "4"}), probe("8", 0), True),
         (replace(DELTA, last_probe=PAIR | {"max_rowversion": "8", "count": 0}), probe("8", 0), False),

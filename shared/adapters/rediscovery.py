@@ -1,0 +1,25 @@
+"""Tables described anew without being asked: where runs met a shape that the catalogue does not know."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from shared.adapters.descriptions import Describing, sampled
+from shared.adapters.postgres.catalogue import Catalogue, DiscoveryService
+from shared.sync.catalogue import Connector
+
+
+@dataclass(frozen=True, slots=True)
+class Rediscovery:
+    """Asks a connector once for some of its tables and refreshes their entities."""
+
+    catalogue: Catalogue
+    discovery: DiscoveryService
+    open_source: Callable[[Connector], Describing]
+
+    def __call__(self, connector_uid: UUID, slugs: Sequence[str]) -> None:
+        """Raises the source's errors; one table's failure leaves the others alone."""
+        connector = self.catalogue.connector(connector_uid)
+        source = self.open_source(connector)
+        wanted = [one for one in source.list_apis() if one.slug in slugs]
+        self.discovery.discover(connector, sampled(source, wanted), actor="timer")
