@@ -22,16 +22,20 @@ if TYPE_CHECKING:
     from shared.adapters.postgres.catalogue import Catalogue
     from shared.adapters.postgres.copy_format import Bytes
     from shared.adapters.postgres.database import Database
+    from shared.adapters.postgres.freezing import Freezing
     from shared.adapters.postgres.masks import Masks
+    from shared.adapters.postgres.planning import PostgresPlanning
     from shared.adapters.postgres.runs import Runs
     from shared.adapters.postgres.schedules import Schedules
     from shared.adapters.postgres.slices import Slices
+    from shared.adapters.postgres.verifications import PostgresVerifications
     from shared.adapters.storage_queue import StorageQueue
     from shared.adapters.tokens import TokenVerifier
     from shared.secrets import Secrets, SecretStore
     from shared.settings import Settings
     from shared.sync.deliver import Deliveries
     from shared.sync.guards import Guards
+    from shared.sync.plan import Planner
     from shared.sync.run import SliceRunner
     from shared.sync.tick import Tick
 
@@ -160,13 +164,10 @@ class App:
     @cached_property
     def runs(self) -> "Runs":
         """Runs and their frozen configurations."""
-        from shared.adapters.postgres.freezing import Freezing
         from shared.adapters.postgres.runs import Runs
-        from shared.sync.catalogue import Defaults
 
-        s = self.settings
-        freeze = Freezing(self.catalogue, Defaults(s.default_page_size, s.max_page_size))
-        return Runs(self.database, self.slices, freeze, default_limit=s.sync_max_concurrent, uuid7=new_uid)
+        limit = self.settings.sync_max_concurrent
+        return Runs(self.database, self.slices, self._freezing(), default_limit=limit, uuid7=new_uid)
 
     @cached_property
     def schedules(self) -> "Schedules":
@@ -259,13 +260,21 @@ class App:
 
         discovery = DiscoveryService(self.catalogue, new_uid)
         describe = Rediscovery(self.catalogue, discovery, self.connectors.open)
-        return Tick(self.agenda, self.runs, detector, self.send_outbox, log, describe)
+        return Tick(self.agenda, self.runs, detector, self.send_outbox, log, describe, self.verifications.due)
+
+    @cached_property
+    def verifications(self) -> "PostgresVerifications":
+        """What verifications keep, and which are due."""
+        from shared.adapters.postgres.verifications import PostgresVerifications
+
+        return PostgresVerifications(self.database, lease_s=LEASE_S)
 
     @cached_property
     def runner(self) -> "SliceRunner":
         """What works on one slice."""
         from shared.adapters.postgres.target import PostgresTarget
         from shared.sync.run import SliceRunner
+        from shared.sync.verify import Verifier
         from shared.telemetry import log
 
         s = self.settings
@@ -280,6 +289,7 @@ class App:
             full_max_rows=s.full_max_rows,
             split_rows=s.split_rows,
             tell=log,
+            verifier=Verifier(self.verifications),
         )
 
     @cached_property
@@ -304,6 +314,28 @@ class App:
             send_later=self._send_later,
             copy_finished=lambda: copy_finished(self.database, self.table_log.write),
             tell=log,
+        )
+
+    @cached_property
+    def planning(self) -> "PostgresPlanning":
+        """What plans read."""
+        from shared.adapters.postgres.planning import PostgresPlanning
+
+        return PostgresPlanning(self.database, self._freezing())
+
+    @cached_property
+    def planner(self) -> "Planner":
+        """What makes plans."""
+        from shared.sync.plan import Planner
+
+        return Planner(self.planning, self.guards, self.clock)
+
+    def _freezing(self) -> "Freezing":
+        from shared.adapters.postgres.freezing import Freezing
+        from shared.sync.catalogue import Defaults
+
+        return Freezing(
+            self.catalogue, Defaults(self.settings.default_page_size, self.settings.max_page_size)
         )
 
     def send_outbox(self) -> int:
@@ -334,6 +366,9 @@ class App:
                 discovery=DiscoveryService(self.catalogue, new_uid),
                 runs=self.runs,
                 overview=Overview(self.database, default_interval_s=s.default_sync_interval_seconds),
+                verifications=self.verifications,
+                planning=self.planning,
+                planner=self.planner,
                 open_source=self.connectors.open,
                 send_outbox=self.send_outbox,
                 migrate=self.migrate,

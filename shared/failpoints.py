@@ -20,7 +20,7 @@ POINTS = (
     "stage.create", "publish.before_commit", "publish.after_commit", "deletes.mark", "deletes.before_commit",
     "deletes.chunk", "continuation.before", "continuation.after", "finish.before", "finish.after", "log.before",
     "log.after", "acknowledge.before", "window.created", "window.cursor", "rehash.before_commit",
-    "rehash.after_commit",
+    "rehash.after_commit", "verify.saved", "verify.concluded",
 )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from shared.api import connectors, entities, figures, operations, problems, records, runs, schedules
+from shared.api import connectors, entities, figures, operations, problems, proofs, records, runs, schedules
 from shared.api.gate import Gate, RateLimiter
 from shared.api.ports import ApiServices
 
@@ -23,7 +23,7 @@ def create_app(services: ApiServices) -> FastAPI:
         responses={"default": {"description": "A problem", "content": {problems.MEDIA_TYPE: {}}}},
     )
     app.state.services = services
-    for module in (connectors, entities, runs, records, schedules, operations, figures):
+    for module in (connectors, entities, runs, proofs, records, schedules, operations, figures):
         app.include_router(module.router)
     app.include_router(operations.tenants)
     problems.install(app)

@@ -143,7 +143,7 @@ class EntityBody(Body):
     contract: Literal["evolve", "freeze", "reject"] | None = None
     reject_threshold_percent: Annotated[None, _later(None)] = None
     history: Annotated[Literal[False], _later(False)] = False
-    verify_interval_seconds: Annotated[None, _later(None)] = None
+    verify_interval_seconds: Annotated[int, Field(ge=60, le=_YEAR_S)] | None = None
     adaptive: Annotated[Literal[False], _later(False)] = False
     sync_enabled: bool | None = None
     sync_interval_seconds: Annotated[int, Field(ge=0, le=_YEAR_S)] | None = None
@@ -259,6 +259,12 @@ class SyncBody(Body):
         if self.allow_deletes is not None and self.reason is None:
             raise ValueError("allow_deletes needs a reason, which the audit trail keeps")
         return self
+
+
+class PlanBody(Body):
+    """How much of the source a plan reads: a first part of it, or all that a run would read."""
+
+    mode: Literal["sample", "full"] = "sample"
 
 
 class StartBody(Body):

@@ -284,6 +284,7 @@ def _choice(body: EntityBody) -> EntityChoice:
         delete_after_missing=body.delete_after_missing,
         key_sweep_interval_seconds=body.key_sweep_interval_seconds,
         contract=body.contract,
+        verify_interval_seconds=body.verify_interval_seconds,
     )
 
 

@@ -15,9 +15,11 @@ from shared.secrets import SecretStore
 from shared.sync.catalogue import Catalogued, Connector
 from shared.sync.consent import Consent
 from shared.sync.description import ApiDescription
+from shared.sync.fetch import Source
+from shared.sync.plan import Planner, Subject
 from shared.sync.windows import Window
 
-Purpose = Literal["delta", "sweep", "refresh"]
+Purpose = Literal["delta", "sweep", "refresh", "verify"]
 
 
 class Runs(Protocol):
@@ -138,6 +140,33 @@ class Overview(Protocol):
     ) -> Mapping[str, Any]: ...
 
 
+class Opened(Describing, Source, Protocol):
+    """A connector, ready to be asked anything."""
+
+
+class Planning(Protocol):
+    """What a plan reads; none of it writes."""
+
+    def subject(self, entity_uid: UUID) -> Subject: ...
+    def ddl(
+        self, stored: Catalogued, described: ApiDescription, connector: Connector
+    ) -> tuple[Sequence[str], Catalogued]: ...
+
+
+class Verifications(Protocol):
+    """Verifications as stored."""
+
+    def list(
+        self,
+        tenants: Tenants,
+        *,
+        uid: UUID | None = None,
+        entity_uid: UUID | None = None,
+        limit: int = 100,
+        after: tuple[datetime, UUID] | None = None,
+    ) -> Sequence[Mapping[str, Any]]: ...
+
+
 class Schedules(Protocol):
     """Background loads as stored."""
 
@@ -173,7 +202,10 @@ class ApiServices:
     runs: Runs
     overview: Overview
     schedules: Schedules
-    open_source: Callable[[Connector], Describing]
+    verifications: Verifications
+    planning: Planning
+    planner: Planner
+    open_source: Callable[[Connector], Opened]
     send_outbox: Callable[[], object]
     migrate: Callable[[], Sequence[str]]
     database_ok: Callable[[], object]

@@ -96,6 +96,7 @@ class Entity:
     delete_after_missing: int = 2
     key_sweep_interval_seconds: int = DAY_S
     contract: Contract = "evolve"
+    verify_interval_seconds: int | None = None
     person_set: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     is_deleted: bool = False

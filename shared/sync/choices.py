@@ -44,6 +44,7 @@ class EntityChoice:
     delete_after_missing: int | None = None
     key_sweep_interval_seconds: int | None = None
     contract: Contract | None = None
+    verify_interval_seconds: int | None = None
 
 
 # Fields that only a person sets, with what they go back to when a PUT leaves them out.
@@ -56,6 +57,7 @@ _PLAIN: Mapping[str, object] = {
     "delete_guard_percent": 10.0,
     "key_sweep_interval_seconds": DAY_S,
     "contract": "evolve",
+    "verify_interval_seconds": None,
 }
 _DISCOVERED = ("api_name", "delta_strategy", "business_keys", "delete_after_missing")
 

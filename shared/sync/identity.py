@@ -107,6 +107,17 @@ def apply(batch: Batch, config: RunConfig) -> Batch:
     return found.close(batch, batch.rows.with_columns(columns))
 
 
+def keyed(batch: Batch, config: RunConfig, *, named: bool) -> Batch:
+    """The canonical frame with KEY_HASH, and with REFERENCE where `named` (else null); rejects `key_too_long`."""
+    found = Findings("identity")
+    columns = config.target_columns
+    keys = [_Cells.of(batch.rows[f"t{i}"], columns[i]) for i in config.key_positions]
+    _reject_long_keys(keys, found)
+    hashes = _key_hashes(_canonical(keys)).alias(KEY_HASH)
+    references = _references(keys) if named else pl.repeat(None, len(hashes), dtype=pl.String, eager=True)
+    return found.close(batch, batch.rows.with_columns(hashes, references.alias(REFERENCE)))
+
+
 @dataclass(frozen=True, slots=True)
 class _Cells:
     """One target column as canonical texts, beside the values they came from."""

@@ -63,7 +63,7 @@ class Claim:
     epoch: int
     kind: Literal["walk", "conclude", "publish"]
     lane: Literal["delta", "bulk"]
-    purpose: Literal["delta", "sweep", "refresh", "window", "backfill", "rehash"]
+    purpose: Literal["delta", "sweep", "refresh", "window", "backfill", "rehash", "verify"]
     config: RunConfig
     cursor: Mapping[str, Any] | None
     chunk: int

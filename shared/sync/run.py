@@ -28,6 +28,7 @@ from shared.sync.ports import Claim, Clock, Counters, Ending, Ledger, Night, Tar
 from shared.sync.rehash import rehash
 from shared.sync.rowversion import remembered
 from shared.sync.stages import Stages
+from shared.sync.verify import Verifier, ending
 
 DELETE_BATCH = 50_000
 UNPROVEN_BEFORE_PUBLISHING = 3
@@ -55,6 +56,7 @@ class SliceRunner:
     full_max_rows: int
     split_rows: int
     tell: Told
+    verifier: Verifier
     mask_key: Callable[[], bytes | None] = lambda: None
     open_claim: Callable[[Claim], Claim] = lambda claim: claim
     chunk_rows: int = CHUNK_ROWS
@@ -89,6 +91,8 @@ class SliceRunner:
     def _work(self, claim: Claim, source: Callable[[], Source], started: float) -> Outcome:
         if claim.purpose == "rehash":
             return rehash(self, claim)
+        if claim.purpose == "verify":
+            return self._verify(claim, source())
         match claim.kind:
             case "publish":
                 return self._publish(claim)
@@ -96,6 +100,10 @@ class SliceRunner:
                 return self._conclude(claim, _walked(claim), started)
             case "walk":
                 return self._walk(claim, source(), started)
+
+    def _verify(self, claim: Claim, source: Source) -> Outcome:
+        result = self.verifier.run(self, claim, source)
+        return "continued" if result is None else self._end(claim, ending(result))
 
     def _later(self, claim: Claim, error: AppError, wish_s: float | None) -> Outcome:
         """Queue the slice again while its attempts last, else fail the run."""

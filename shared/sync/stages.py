@@ -19,6 +19,7 @@ from shared.sync.model import (
 )
 from shared.sync.rowversion import encode, is_malformed
 
+Stage = Callable[[Batch, RunConfig], Batch]
 BAD_VERSION = "the row version is not of its declared kind; correct the source or the entity's version"
 
 
@@ -49,17 +50,18 @@ class Stages:
         config: RunConfig,
         mask_key: bytes | None = None,
         masks: Mapping[int, Mapping[str, str | None]] | None = None,
+        identify: Stage = identity.apply,
     ) -> None:
         """`masks`, by ROW and target name, are what rejects kept of their masked columns: they stay as they are."""
         self._config, self._mask_key, self._masks = config, mask_key, masks
-        self._order: tuple[Callable[[Batch, RunConfig], Batch], ...] = (
+        self._order: tuple[Stage, ...] = (
             contract.apply,
             self._coerce,
             text.apply,
             numbers.apply,
             dates.apply,
             self._map,
-            identity.apply,
+            identify,
         )
 
     def prepare(

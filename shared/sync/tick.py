@@ -13,7 +13,7 @@ from shared.sync.detect import Detected, Detector, DueEntity
 from shared.sync.run import Told
 
 _BATCH = 200
-Purpose = Literal["delta", "sweep", "refresh", "backfill", "rehash"]
+Purpose = Literal["delta", "sweep", "refresh", "backfill", "rehash", "verify"]
 
 
 class Agenda(Protocol):
@@ -67,6 +67,7 @@ class Tick:
     send_outbox: Callable[[], int]
     tell: Told
     describe: Callable[[UUID, Sequence[str]], None] = lambda _connector, _slugs: None
+    verifications_due: Callable[[], Sequence[UUID]] = tuple
 
     def run(self) -> Counter[str]:
         """Probe what is due and create the runs; how many entities ended how."""
@@ -97,6 +98,7 @@ class Tick:
         self.detector().look(self.agenda.due(), report)
         for unchanged, uids in looked_at.items():
             self.agenda.probed(uids, unchanged=unchanged)
+        self._verify()
         self._send()
         self.tell("tick", **outcomes)
         return outcomes
@@ -138,6 +140,14 @@ class Tick:
             return error
         hit("detect.after_create")
         return None
+
+    def _verify(self) -> None:
+        for entity_uid in self.verifications_due():
+            try:
+                self.runs.create(entity_uid, purpose="verify", trigger="timer", requested_by="timer")
+            except AppError as error:
+                # A run that got in between is no trouble, and any other is the entity's own: the next tick tries again.
+                self.tell("verification_waits", entity=str(entity_uid), code=error.code)
 
     def _send(self) -> None:
         try:

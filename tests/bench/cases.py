@@ -228,6 +228,24 @@ def _statio(bench: Bench) -> dict[str, int]:
     return counts[0]
 
 
+def verify_unchanged(bench: Bench) -> Iterator[Line]:
+    """A loaded table, its source unchanged: every row of both sides read and compared, none written."""
+    bench.loaded("versions", bench.rows)
+
+    def run(_: int) -> Mapping[str, Any]:
+        entity = bench.rig.entity("versions")
+        bench.rig.prepare("load_1")  # the first page of a whole walk, whichever table's
+        bench.rig.execute("CHECKPOINT")
+        answer = bench.rig.work("verify", entity=entity)
+        if (answer["outcome"], answer["findings"].get("target_rows")) != ("equal", bench.rows):
+            raise RuntimeError(
+                f"versions: verified as {answer['outcome']} ({answer['why']}): {answer['findings']}"
+            )
+        return answer
+
+    yield line("verify_unchanged", bench.rows, bench.rounds("verify_unchanged", bench.rows, run))
+
+
 def rowversion_1pct(bench: Bench) -> Iterator[Line]:
     """A loaded table whose source gives one row in a hundred as newer than the watermark."""
     changed = changed_ids(bench.rows).size
@@ -364,6 +382,6 @@ def _import_s(module: str) -> float:
 # In the order they run: the first loads come before the source's rows change.
 CASES: dict[str, Callable[[Bench], Iterator[Line]]] = {
     case.__name__: case
-    for case in (full_load, full_load_deferred, full_publish, small_10k, medium_100k, hash_resync_1pct, hash_resync_0pct,
+    for case in (full_load, full_load_deferred, full_publish, verify_unchanged, small_10k, medium_100k, hash_resync_1pct, hash_resync_0pct,
                  rowversion_1pct, tick_1000_tables, idle_tick_cpu, delta_1k, import_seconds)
 }  # fmt: skip

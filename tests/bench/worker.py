@@ -45,6 +45,18 @@ def sync(asked: Asked) -> dict[str, Any]:
     return spent.as_dict() | {"run": _run_row(app, run)}
 
 
+def verify(asked: Asked) -> dict[str, Any]:
+    """One verification of one entity, from its message to its verdict."""
+    app = _app()
+    run = app.runs.create(UUID(asked["entity"]), purpose="verify", trigger="manual", requested_by="bench")
+    app.send_outbox()
+    app.deliveries  # noqa: B018
+    with metered() as spent:
+        app.drain()
+    found = dict(app.verifications.list(None, uid=run)[0])
+    return spent.as_dict() | {"outcome": found["outcome"], "why": found["why"], "findings": found["findings"]}
+
+
 def tick(_: Asked) -> dict[str, Any]:
     """One tick of detection, then the syncs it asked for, each with a clock of its own."""
     app = _app()
@@ -115,7 +127,7 @@ def _run_row(app: Any, run: UUID) -> dict[str, Any]:
 
 
 JOBS: dict[str, Callable[[Asked], dict[str, Any]]] = {
-    "copy": copy, "sync": sync, "tick": tick, "through_queue": through_queue,
+    "copy": copy, "sync": sync, "verify": verify, "tick": tick, "through_queue": through_queue,
 }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ STRATEGIES = ("full", "hash", "rowversion")
 ELSEWHERE = {"rehash.before_commit", "rehash.after_commit"}
 # What a strategy's second sync cannot pass through, so that a point that is never hit is never taken for a good one;
 # background loads have their own test below.
-BY_NIGHT = {"window.created", "window.cursor"}
+BY_NIGHT = {"window.created", "window.cursor", "verify.saved", "verify.concluded"}
 NEVER = {
     "full": BY_NIGHT | {"chunk.lookup", "chunk.copy", "chunk.update", "deletes.mark", "deletes.before_commit", "deletes.chunk"},
     "hash": BY_NIGHT | {"stage.create", "publish.before_commit", "publish.after_commit"},

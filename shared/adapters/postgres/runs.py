@@ -43,7 +43,7 @@ class Runs:
         self,
         entity_uid: UUID,
         *,
-        purpose: Literal["delta", "sweep", "refresh", "window", "backfill", "rehash"],
+        purpose: Literal["delta", "sweep", "refresh", "window", "backfill", "rehash", "verify"],
         trigger: Literal["timer", "manual", "window", "retry"],
         requested_by: str,
         allow_deletes: int | None = None,

@@ -112,8 +112,9 @@ class Slices:
             empty = _is_empty(connection, statements)
         connection.execute(query("run_started", self._schema), names | {"empty": empty})
         # These never know what is absent now: they don't delete, whatever they meet or miss.
-        deletes = row["purpose"] not in ("window", "backfill", "rehash")
-        writes_seen = config.strategy == "full" or (config.strategy == "hash" and not empty and deletes)
+        deletes = row["purpose"] not in ("window", "backfill", "rehash", "verify")
+        snapshot = config.strategy == "full" and row["purpose"] != "verify"
+        writes_seen = snapshot or (config.strategy == "hash" and not empty and deletes)
         if row["pass_began"] is None and writes_seen:
             row = row | {"pass_began": self._begin_pass(connection, statements, config)}
         if row["pass_began"] is None and config.strategy == "hash":

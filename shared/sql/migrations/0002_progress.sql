@@ -1,4 +1,10 @@
--- What a slice, an entity and a reject remember of progress. Runs inside one transaction with search_path = {schema}.
+-- What runs are for, and what slices, entities and rejects remember of progress. Runs inside one transaction with
+-- search_path = {schema}.
+
+ALTER TABLE sync_runs DROP CONSTRAINT sync_runs_purpose_check, ADD CONSTRAINT sync_runs_purpose_check CHECK (
+    purpose IN ('delta', 'sweep', 'refresh', 'retry', 'window', 'backfill', 'rehash', 'verify'));
+ALTER TABLE sync_slices DROP CONSTRAINT sync_slices_kind_check, ADD CONSTRAINT sync_slices_kind_check CHECK (
+    kind IN ('walk', 'conclude', 'publish', 'retry'));
 
 -- Failures since the last committed chunk; `attempt` goes on counting all of them.
 ALTER TABLE sync_slices ADD COLUMN IF NOT EXISTS failures integer NOT NULL DEFAULT 0;

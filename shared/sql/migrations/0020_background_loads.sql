@@ -27,16 +27,3 @@ CREATE TABLE background_sync_schedule (
 );
 
 ALTER TABLE sync_runs ADD COLUMN night jsonb; -- for a background load: {"schedule_uid","ends_at","nights_left","rows_before"}
-
--- One more purpose, beside those that are known when this runs.
-DO $$
-DECLARE known text;
-BEGIN
-    SELECT pg_get_constraintdef(oid) INTO STRICT known FROM pg_constraint
-     WHERE conrelid = 'sync_runs'::regclass AND conname = 'sync_runs_purpose_check';
-    IF known NOT LIKE '%''window''%' THEN
-        ALTER TABLE sync_runs DROP CONSTRAINT sync_runs_purpose_check;
-        EXECUTE 'ALTER TABLE sync_runs ADD CONSTRAINT sync_runs_purpose_check '
-             || replace(known, 'ARRAY[', 'ARRAY[''window''::text, ');
-    END IF;
-END $$;

@@ -8,18 +8,3 @@ ALTER TABLE erp_sync_state ADD COLUMN IF NOT EXISTS backfill jsonb;
 ALTER TABLE erp_sync_state ADD COLUMN IF NOT EXISTS describe boolean NOT NULL DEFAULT false;
 -- Why the stored rows' hashes must be computed anew before anything else may run; null: they are right.
 ALTER TABLE erp_sync_state ADD COLUMN IF NOT EXISTS rehash text CHECK (rehash IN ('adopt', 'rekey'));
-
--- Two more purposes beside whatever the table allows by now.
-DO $$
-DECLARE
-    words text;
-BEGIN
-    SELECT string_agg(DISTINCT quote_literal(word), ', ') INTO words FROM (
-        SELECT (regexp_matches(pg_get_constraintdef(c.oid), '''([a-z_]+)''', 'g'))[1] AS word
-        FROM pg_constraint c
-        WHERE c.conrelid = 'sync_runs'::regclass AND c.conname = 'sync_runs_purpose_check'
-        UNION ALL VALUES ('backfill'), ('rehash')
-    ) found;
-    ALTER TABLE sync_runs DROP CONSTRAINT IF EXISTS sync_runs_purpose_check;
-    EXECUTE format('ALTER TABLE sync_runs ADD CONSTRAINT sync_runs_purpose_check CHECK (purpose IN (%s))', words);
-END $$;

@@ -1,6 +1,7 @@
 -- What a run leaves behind; nulls leave a field as it is, except where a proven run settled it. A pass that began
 -- before a delta and ended after it must not move the watermark back; a run that began before its entity changed
 -- must not pay off the re-reading that the change asked for. Only a run that proved what it read makes a table fresh.
+-- A verification leaves nothing.
 UPDATE {schema}.erp_sync_state t SET
     watermark = greatest(%(watermark)s::text COLLATE "C", t.watermark COLLATE "C"),
     probe = CASE WHEN began.outdated THEN NULL WHEN %(proven)s THEN %(probe)s ELSE t.probe END,
@@ -26,10 +27,10 @@ FROM (
     SELECT r.entity_uid, r.purpose, e.updated_at > r.created_at AS outdated,
            coalesce(r.config->>'contract', 'evolve') = 'evolve' AS may_evolve,
            coalesce(r.config->'unmapped', '[]') || coalesce(last.ignored_columns, '[]') AS known,
-           last.error->>'message' AS last_message
+           last.error->>'message' AS last_message, r.purpose = 'verify' AS verifies
     FROM {schema}.sync_runs r JOIN {schema}.entities e ON e.uid = r.entity_uid
     JOIN {schema}.erp_sync_state s ON s.entity_uid = r.entity_uid
     LEFT JOIN {schema}.sync_runs last ON last.uid = s.last_run_uid
     WHERE r.uid = %(run)s
 ) began
-WHERE t.entity_uid = began.entity_uid
+WHERE t.entity_uid = began.entity_uid AND NOT began.verifies

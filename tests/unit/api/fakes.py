@@ -24,6 +24,7 @@ from shared.sync.consent import Consent
 from shared.sync.description import ApiColumn, ApiDescription
 from shared.sync.discovery import discover
 from shared.sync.nights import Standing
+from shared.sync.plan import Plan
 from shared.sync.windows import Window
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -294,6 +295,48 @@ class FakeSchedules:
         del self.stored[uid]
 
 
+@dataclass
+class FakeVerifications:
+    """Verifications as rows, of the one entity there is."""
+
+    catalogue: FakeCatalogue
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def list(
+        self,
+        tenants: Tenants,
+        *,
+        uid: UUID | None = None,
+        entity_uid: UUID | None = None,
+        limit: int = 100,
+        after: Any = None,
+    ) -> Sequence[Mapping[str, Any]]:
+        mine = {v.catalogued.entity.uid for v in self.catalogue.entities(tenants)}
+        seen = [r for r in self.rows if r["entity_uid"] in mine and uid in (None, r["uid"])]
+        return [r for r in seen if entity_uid in (None, r["entity_uid"])][:limit]
+
+
+def verification(uid: UUID, entity_uid: UUID) -> dict[str, Any]:
+    """One that found nothing amiss."""
+    findings = {"source_rows": 3, "target_rows": 3, "examples": {}}
+    return {"uid": uid, "entity_uid": entity_uid, "status": "success", "outcome": "equal", "why": None,
+            "findings": findings, "trigger": "manual", "requested_by": "ada", "created_at": AT, "started_at": AT,
+            "completed_at": AT}  # fmt: skip
+
+
+class FakePlanning:
+    """A target that fits, and a plan of nothing."""
+
+    def subject(self, _: UUID) -> None: ...
+
+    def ddl(self, stored: Any, *_: Any) -> tuple[list[str], Any]:
+        return [], stored
+
+    def plan(self, _subject: None, _source: Any, mode: Any) -> Plan:
+        rows = dict.fromkeys(("fetched", "insert", "update", "unchanged", "superseded", "reject"), 0)
+        return Plan(mode, True, True, "hash", None, rows, {}, 0, 0, None, True, 0, 1, 0.0)
+
+
 class FakeStore:
     """A vault that takes new values."""
 
@@ -315,6 +358,7 @@ class World:
     def __init__(self, **changes: Any) -> None:
         self.catalogue, self.source, self.now, self.sent = FakeCatalogue(), FakeSource(), [0.0], [0]
         self.runs, self.overview = FakeRuns(self.catalogue), FakeOverview(self.catalogue)
+        self.verifications, self.planning = FakeVerifications(self.catalogue), FakePlanning()
         self.services = replace(self._services(), **changes)
         # Building the routes costs more than most requests; only a world of its own kind needs them anew.
         self.app = create_app(self.services) if changes else _shared_app()
@@ -330,6 +374,7 @@ class World:
         self.runs.stop(self.run, "t")
         self.record = uuid4()
         self.overview.records.append(reject(self.record, self.run, self.entity))
+        self.verifications.rows.append(verification(self.run, self.entity))
 
     @property
     def schedule(self) -> UUID:
@@ -345,7 +390,10 @@ class World:
             discovery=FakeDiscovery(self.catalogue),
             runs=self.runs,
             overview=self.overview,
-            open_source=lambda _: self.source,
+            verifications=self.verifications,
+            planning=self.planning,  # type: ignore[arg-type]
+            planner=self.planning,  # type: ignore[arg-type]
+            open_source=lambda _: self.source,  # type: ignore[arg-type,return-value]
             send_outbox=self._send,
             migrate=lambda: ["0001_table_sync"],
             database_ok=lambda: None,

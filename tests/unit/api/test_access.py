@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from shared.api import connectors, entities, figures, operations, records, runs, schedules
+from shared.api import connectors, entities, figures, operations, proofs, records, runs, schedules
 from shared.api.access import Require
 from shared.api.gate import ANONYMOUS
 from tests.unit.api.fakes import World
@@ -26,11 +26,14 @@ DUE = {
     "GET /api/v1/failed-records", "GET /api/v1/failed-records/{uid}", "POST /api/v1/operations/migrate",
     "GET /api/v1/health", "GET /api/v1/health/db", "GET /api/v1/stats", "GET /metrics",
     "GET /api/v1/schedules", "POST /api/v1/schedules", "PUT /api/v1/schedules/{uid}", "DELETE /api/v1/schedules/{uid}",
+    "POST /api/v1/entities/{uid}/verify", "POST /api/v1/entities/{uid}/plan", "GET /api/v1/verifications",
+    "GET /api/v1/entities/{uid}/verifications", "GET /api/v1/verifications/{uid}",
 }  # fmt: skip
 ROUTERS = (
     connectors.router,
     entities.router,
     runs.router,
+    proofs.router,
     records.router,
     schedules.router,
     operations.router,

@@ -190,7 +190,7 @@ def test_entity_read_can_be_put_back_unchanged() -> None:
         ({"history": True}, "history"),
         ({"adaptive": True}, "adaptive"),
         ({"parents": [{"slug": "planes"}]}, "parents"),
-        ({"verify_interval_seconds": 60}, "verify_interval_seconds"),
+        ({"verify_interval_seconds": 5}, "verify_interval_seconds"),
         ({"reject_threshold_percent": 5}, "reject_threshold_percent"),
         ({"surprise": 1}, "surprise"),
         ({"page_size": 0}, "page_size"),

@@ -65,7 +65,10 @@ class Slice:
             "chunk_rows": 1,
         } | self.options
         tell: Callable[..., None] = lambda action, **_: self.told.append(action)  # noqa: E731
-        runner = SliceRunner(self.target, self.ledger, self.guards, self.clock, tell=tell, **options)
+        verifier: Any = None  # no slice here is a verification's
+        runner = SliceRunner(
+            self.target, self.ledger, self.guards, self.clock, tell=tell, verifier=verifier, **options
+        )
         return runner.run(claim, lambda: self.source)
 
     @property

@@ -1,0 +1,1 @@
+DELETE FROM {schema}.verification_pieces WHERE uid = %(run)s AND step = %(step)s AND side IN ('source', 'aside')
