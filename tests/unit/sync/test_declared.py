@@ -5,8 +5,9 @@ from uuid import UUID
 
 import pytest
 
-from shared.sync.catalogue import DescribedColumn, Entity
+from shared.sync.catalogue import Entity
 from shared.sync.declared import bound_of, declared_version
+from shared.sync.description import ApiColumn
 from shared.sync.model import VersionSpec
 
 TYPES = {
@@ -19,7 +20,7 @@ TYPES = {
 ENTITY = Entity(
     uid=UUID(int=1), connector_uid=UUID(int=2), slug="t", api_name="t", delta_strategy="rowversion",
     business_keys=("seq",), target_schema="public", target_table="t", dialect="postgres", overlap=5,
-    columns=tuple(DescribedColumn(name, kind) for name, kind in TYPES.items()),
+    columns=tuple(ApiColumn(name, kind) for name, kind in TYPES.items()),
 )  # fmt: skip
 
 
