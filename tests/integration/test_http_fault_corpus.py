@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -68,7 +68,7 @@ class StubErp:
     """What a world asks of its source before the first script: an address and a token."""
 
     base_url: str
-    credentials: Credentials = Credentials()
+    credentials: Credentials = field(default_factory=Credentials)
 
 
 @dataclass
