@@ -14,7 +14,6 @@ from shared.adapters.postgres.planning import PostgresPlanning
 from shared.adapters.postgres.retries import Retries
 from shared.adapters.postgres.schedules import Schedules
 from shared.adapters.postgres.slices import Retry, Slices
-from shared.adapters.postgres.verifications import PostgresVerifications
 from shared.api.app import create_app
 from shared.sync.catalogue import Defaults
 from tests.integration.test_api_postgres import CONNECTOR, RealWorld
@@ -47,8 +46,8 @@ class TwoTenants(RealWorld):
         self.post(f"/api/v1/sync/stop/{self.run}")
         self.run = self.post(f"/api/v1/entities/{self.entity}/sync")["run_uid"]
         self.record = self.reject()
+        self.checked = self.verified()
         self.load = self.post("/api/v1/schedules", json={"entity_uid": self.entity})["uid"]
-        self.verification = self.post(f"/api/v1/entities/{self.entity}/verify")["verification_uid"]
         self.waiting = self.hold()
         self.source.described = (OFFERED,)
 
@@ -59,7 +58,6 @@ class TwoTenants(RealWorld):
         create = lambda connection, entity: self.services.runs.create_in(connection, entity, "retry", asked)  # noqa: E731
         return {
             "schedules": Schedules(self.database, self.services.runs),
-            "verifications": PostgresVerifications(self.database, lease_s=660),
             "planning": PostgresPlanning(
                 self.database, Freezing(Catalogue(self.database, uuid4), Defaults())
             ),
@@ -75,7 +73,7 @@ class TwoTenants(RealWorld):
 
     @property
     def theirs(self) -> list[str]:
-        own = (self.connector, self.entity, self.run, self.record, self.load, self.verification, self.waiting)
+        own = (self.connector, self.entity, self.run, self.record, self.load, self.checked, self.waiting)
         return ["canary", *map(str, own)]
 
     def routes(self) -> Iterator[tuple[str, str, list[str]]]:
@@ -88,9 +86,10 @@ class TwoTenants(RealWorld):
     def own_of(self, path: str) -> Any:
         """What the other tenant has for the path's parameter."""
         own = {"connectors": self.connector, "entities": self.entity, "failed-records": self.record}
-        own |= {"schedules": self.load, "tenants": THEIRS}
-        for part, value in (own | {"/api/v1/verifications": self.verification}).items():
-            if path.startswith(part) or f"/api/v1/{part}/" in path:
+        for part, value in (
+            own | {"schedules": self.load, "verifications": self.checked, "tenants": THEIRS}
+        ).items():
+            if f"/{part}/" in path:
                 return value
         return self.run
 
@@ -317,6 +316,6 @@ def test_stats_know_rejects_and_slices_of_each_tenant(world: TwoTenants) -> None
         world.ask("GET", "/api/v1/stats", f"reader,tenant:{t}").json() for t in ("default", THEIRS)
     )
     assert (own["open_rejects"], theirs["open_rejects"], own["entities"], theirs["entities"]) == (1, 1, 1, 1)
-    assert (own["slices"], sum(theirs["slices"].values())) == ({}, 2)
+    assert (own["slices"], sum(theirs["slices"].values())) == ({}, 1)
     narrowed = world.ask("GET", f"/api/v1/stats?entity_uid={world.entity}").json()
     assert (narrowed["entities"], narrowed["waiting_children"]) == (1, 1)
