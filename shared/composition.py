@@ -169,7 +169,8 @@ class App:
         """Connectors and entities."""
         from shared.adapters.postgres.catalogue import Catalogue
 
-        return Catalogue(self.database, new_uid, reserved_secrets=[self.settings.mask_key_secret])
+        kept = [self.settings.mask_key_secret]
+        return Catalogue(self.database, new_uid, reserved_secrets=kept, require=self.guards.consent)
 
     @cached_property
     def runs(self) -> "Runs":

@@ -11,6 +11,7 @@ import polars as pl
 
 from shared.errors import ConservationError, DeleteGuardError, RejectThresholdError
 from shared.sync.claims import Decision, decide_claim
+from shared.sync.consent import ChangePlan, Consent
 from shared.sync.delta import Settled, settle
 from shared.sync.fetch import Walk, fix_bound
 from shared.sync.ports import Counters, Due, Fenced
@@ -85,6 +86,7 @@ class Guards:
     lower_bound: Callable[..., str | None] = lower_bound
     progress: Callable[..., None] = check_progress
     claim: Callable[..., Decision] = decide_claim
+    consent: Callable[[Consent, str, ChangePlan], None] = Consent.require
     rejects_are_seen: bool = True
     row_versions: bool = True
     hold_children: bool = True

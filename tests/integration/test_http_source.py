@@ -1,4 +1,4 @@
-"""The HTTP source against a scripted connector: every fault ends in rows, a clear error, or no proof."""
+"""The HTTP source against a scripted connector: patience, credentials, addresses; faults are in fault_scripts.py."""
 
 import logging
 from dataclasses import replace
@@ -23,10 +23,8 @@ from tests.integration.http_faults import (
     FakeTime,
     Step,
     body,
-    bomb,
     config,
     drip,
-    gzipped,
     hang_up,
     open_source,
     page,
@@ -41,72 +39,6 @@ from tests.integration.http_faults import (
 __all__ = ("sources_are_closed",)  # autouse: importing it puts it to work
 ONE = PageRequest(slug="orders", page_size=2, page=1)
 GOOD = page(1, 2, has_more=False, total=2)
-
-# Each script withholds rows 3 and 4 (of 1-4) or more; none may be proven complete.
-PARTIAL: dict[str, tuple[Step, ...]] = {
-    "total_says_more": (page(1, 2, total=4, has_more=False),),
-    "cursor_ends_below_total": (page(1, 2, total=4, next_cursor="a"), page(3, total=4, next_cursor=None)),
-    "one_of_forty_pages": (page(1, 2, total=80, next_cursor=None),),
-    "zero_rows_of_four": (page(total=4, has_more=False),),
-    "empty_page_then_rows": (page(1, 2, has_more=True), page(has_more=True), page(4, has_more=False)),
-    "empty_pages_for_ever": (page(1, 2, has_more=True), page(has_more=True)),
-    "total_reached_by_repetition": (page(1, 2, total=4), page(1, 2, total=4)),
-    "page_number_ignored_without_echo": (page(1, 2, has_more=True),),
-    "empty_page_below_total": (page(1, 2, total=4), page(total=4)),
-    "total_grows_on_the_last_page": (page(1, 2, total=3), page(3, total=4, has_more=False)),
-    "blind_walks_differ": (page(1, 2), page(), page(1), page(), page(1, 2), page(3), page()),
-    "numbered_walks_differ": (
-        page(1, 2, has_more=False),
-        page(1, 3, has_more=False),
-        page(1, 4, has_more=False),
-    ),
-    "shift_under_an_unmoving_total": (
-        page(1, 2, total=4, has_more=True),
-        page(4, 5, total=4, has_more=False),
-        page(1, 3, total=4, has_more=True),
-        page(4, 5, total=4, has_more=False),
-        page(2, 3, total=4, has_more=True),
-        page(4, 5, total=4, has_more=False),
-    ),
-}
-BROKEN: dict[str, tuple[Step, ...]] = {
-    "cursor_cycle_of_two": (
-        page(1, next_cursor="a"),
-        page(2, next_cursor="b"),
-        page(3, next_cursor="a"),
-    ),
-    "cursor_that_stands_still": (page(1, next_cursor="a"), page(2, next_cursor="a")),
-    "page_repeated_under_new_cursors": (page(1, next_cursor="a"), page(1, next_cursor="b")),
-    "another_page_than_asked": (page(1, 2, page=1, has_more=True), page(1, 2, page=1, has_more=True)),
-    "more_without_a_cursor": (page(1, next_cursor="a"), page(2, has_more=True)),
-    "html_with_200": (body(b"<html>login</html>", content_type="text/html"),),
-    "html_called_json": (body(b"<html>login</html>"),),
-    "error_with_200": (body(b'{"error":"database is down"}'),),
-    "truncated_json": (body(b'{"rows":[{"oracle_keys":{"id":1},"row_ver'),),
-    "empty_body": (body(b""),),
-    "rows_no_list": (body(b'{"rows":{"id":1}}'),),
-    "total_no_number": (page(1, total="many"),),
-    "gzip_bomb": (bomb(64 * 2**20),),
-    "gzip_cut_off": (gzipped(b'{"rows":[]}' + b" " * 9999, keep=30),),
-    "gzip_that_is_none": (body(b'{"rows":[]}', content_encoding="gzip"),),
-    "unknown_compression": (body(b"x", content_encoding="br"),),
-    "huge_page": (body(b'{"rows":[]}' + b" " * 2**21),),
-}
-
-
-@pytest.mark.parametrize("name", PARTIAL)
-def test_partial_walk_is_never_proven(name: str) -> None:
-    with stub(*PARTIAL[name]) as server:
-        reading = read_table(source_for(server), config())
-    assert not reading.proof.proven
-    assert reading.proof.reason
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_broken_answer_is_a_protocol_error(name: str) -> None:
-    with stub(*BROKEN[name]) as server, pytest.raises(SourceProtocolError) as caught:
-        read_table(source_for(server), config())
-    assert caught.value.hint
 
 
 def test_complete_cursor_walk_is_proven() -> None:

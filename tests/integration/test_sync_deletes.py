@@ -70,9 +70,50 @@ def refuses_half_way(erp: SampleErp) -> None:
     erp.fail("/data/t", 403, times=100, skip=2)
 
 
+def signed_out_half_way(erp: SampleErp) -> None:
+    erp.fail("/data/t", 401, times=100, skip=2)
+
+
+def gone_half_way(erp: SampleErp) -> None:
+    erp.fail("/data/t", 404, times=100, skip=2)
+
+
+def unavailable_at_once(erp: SampleErp) -> None:
+    erp.fail("/data/t", 503, times=100)
+
+
+def says_far_more(erp: SampleErp) -> None:
+    """One page of forty, as its total tells."""
+    erp.behave("t", total=True, total_error=400)
+    erp.delete("t", [{"id": i} for i in range(3, 12)])
+
+
+def says_more_under_page_numbers(erp: SampleErp) -> None:
+    erp.behave("t", pagination="page", total=True, total_error=1)
+
+
+def empties_while_read(erp: SampleErp) -> None:
+    """A truncate and reload at the source: what is read half way is neither the old table nor the new."""
+    erp.behave("t", pagination="page", probe=False)
+    asked: list[str] = []
+
+    def reload(request: Any) -> None:
+        asked.extend([request.path] * ("/data/" in request.path))
+        if len(asked) % 3 == 2 and "/data/" in request.path:
+            erp.delete("t", [{"id": int(row["id"])} for row in erp.rows("t")][len(asked) :])
+
+    erp.on_request = reload
+
+
 LIES: list[Callable[[SampleErp], None]] = [
     cut_short, empty_page_promises_more, shift_while_read, no_page_says_how_many, fails_half_way, refuses_half_way,
+    signed_out_half_way, gone_half_way, unavailable_at_once, says_far_more, says_more_under_page_numbers,
+    empties_while_read,
 ]  # fmt: skip
+
+
+def test_partial_fetches_are_many() -> None:
+    assert len(set(LIES)) >= 12
 
 
 @pytest.mark.parametrize("lie", LIES)

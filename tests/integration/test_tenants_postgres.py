@@ -8,13 +8,22 @@ from uuid import UUID, uuid4
 import pytest
 
 from shared.adapters.postgres.catalogue import Catalogue
+from shared.adapters.postgres.freezing import Freezing
+from shared.adapters.postgres.holding import Backoff
+from shared.adapters.postgres.planning import PostgresPlanning
+from shared.adapters.postgres.retries import Retries
 from shared.adapters.postgres.schedules import Schedules
+from shared.adapters.postgres.slices import Retry, Slices
 from shared.api.app import create_app
+from shared.sync.catalogue import Defaults
 from tests.integration.test_api_postgres import CONNECTOR, RealWorld
 from tests.unit.api.fakes import OFFERED, FakeStore
 
 THEIRS = "canary-north"
 PREFIX = "canary-north--"
+HELD = """INSERT INTO bridge.held_rows (_bridge_uid, _bridge_run_uid, _bridge_entity_uid, _bridge_erp_ref_str,
+    _bridge_erp_key_hash, _bridge_erp_data_hash, _bridge_generation, _bridge_read_at, _bridge_awaits)
+    VALUES (%(uid)s, %(run)s, %(entity)s, 'canary-key', gen_random_uuid(), '', 1, now(), '{}')"""
 STRANGER = "admin,operator,approver,reader,tenant:default"
 
 
@@ -23,7 +32,7 @@ class TwoTenants(RealWorld):
 
     def __init__(self, conninfo: str) -> None:
         super().__init__(conninfo)
-        self.services = replace(self.services, schedules=Schedules(self.database, self.services.runs))
+        self.services = replace(self.services, **self.real())
         self.app = create_app(self.services)
         self.mine = {"connector": self.connector, "entity": self.entity, "run": self.run}
         self.ask("PUT", f"/api/v1/tenants/{THEIRS}")
@@ -39,14 +48,33 @@ class TwoTenants(RealWorld):
         self.record = self.reject()
         self.checked = self.verified()
         self.load = self.post("/api/v1/schedules", json={"entity_uid": self.entity})["uid"]
+        self.waiting = self.hold()
         self.source.described = (OFFERED,)
+
+    def real(self) -> dict[str, Any]:
+        """What RealWorld leaves to fakes, over PostgreSQL."""
+        slices = Slices(self.database, lease_s=660, default_limit=5, retry=Retry(3, 60, 3600))
+        asked = {"trigger": "retry", "requested_by": "retry"}
+        create = lambda connection, entity: self.services.runs.create_in(connection, entity, "retry", asked)  # noqa: E731
+        return {
+            "schedules": Schedules(self.database, self.services.runs),
+            "planning": PostgresPlanning(
+                self.database, Freezing(Catalogue(self.database, uuid4), Defaults())
+            ),
+            "rejects": Retries(self.database, create, slices.admit_connector, Backoff(60, 3600)),
+        }
+
+    def hold(self) -> UUID:
+        """A row that waits."""
+        uid = uuid4()
+        with self.database.connection() as connection:
+            connection.execute(HELD, {"uid": uid, "run": self.run, "entity": self.entity})
+        return uid
 
     @property
     def theirs(self) -> list[str]:
-        return [
-            "canary",
-            *map(str, (self.connector, self.entity, self.run, self.record, self.load, self.checked)),
-        ]
+        own = (self.connector, self.entity, self.run, self.record, self.load, self.checked, self.waiting)
+        return ["canary", *map(str, own)]
 
     def routes(self) -> Iterator[tuple[str, str, list[str]]]:
         """Method, path and query parameters of every route there is."""
@@ -70,6 +98,7 @@ class TwoTenants(RealWorld):
             "/api/v1/connectors/{uid}": CONNECTOR,
             "/api/v1/schedules/{uid}": {"entity_uid": str(self.entity)},
             "/api/v1/connectors/{uid}/notify": {"slugs": ["canary_planes"]},
+            "/api/v1/failed-records/{uid}/discard": {"reason": "not wanted"},
             "/api/v1/entities/{uid}": {"connector_uid": str(self.connector), "slug": "canary_planes"},
             "/api/v1/tenants/{name}/regions": {"regions": []},
         }
@@ -105,6 +134,32 @@ def test_every_route_with_a_name_in_it_is_404_for_strangers(world: TwoTenants) -
         ]
         assert shown[0] == shown[1], f"{method} {path} tells what is there from what is not"
     assert tried >= 15
+
+
+def test_what_strangers_do_not_find_is_there_for_its_own_tenant(world: TwoTenants) -> None:
+    """Else 404 would say nothing."""
+    tried = set()
+    for method, path, _ in world.routes():
+        if "{" in path and method == "GET":
+            tried.add(path)
+            answer = world.ask("GET", filled(path, world.own_of(path)), f"admin,tenant:{THEIRS}")
+            assert answer.status_code == 200, f"{path}: {answer.text}"
+    assert len(tried) >= 8
+    for path in ("verifications", "schedules", "pending-children", "failed-records", "sync/history"):
+        shown = world.ask("GET", f"/api/v1/{path}", f"reader,tenant:{THEIRS}").json()["items"]
+        assert [one for one in shown if str(world.entity) in str(one)], path
+
+
+def test_nothing_of_another_tenant_is_tried_again_or_counted(world: TwoTenants) -> None:
+    answer = world.ask("POST", "/api/v1/sync/retry-failed", STRANGER, json={})
+    assert answer.status_code < 300 and answer.json()["marked"] <= 1, answer.text
+    with world.database.connection() as connection:
+        asked = "SELECT next_attempt_at FROM bridge.failed_records WHERE uid = %s"
+        row = connection.execute(asked, (world.record,)).fetchone()
+    assert row is not None and row["next_attempt_at"] is None
+    for path in ("failed-records", "pending-children"):
+        counts = world.ask("GET", f"/api/v1/{path}/counts", STRANGER)
+        assert counts.status_code == 200 and str(world.entity) not in counts.text
 
 
 def test_no_list_figure_filter_or_cursor_shows_anything_of_another_tenant(world: TwoTenants) -> None:
@@ -263,4 +318,4 @@ def test_stats_know_rejects_and_slices_of_each_tenant(world: TwoTenants) -> None
     assert (own["open_rejects"], theirs["open_rejects"], own["entities"], theirs["entities"]) == (1, 1, 1, 1)
     assert (own["slices"], sum(theirs["slices"].values())) == ({}, 1)
     narrowed = world.ask("GET", f"/api/v1/stats?entity_uid={world.entity}").json()
-    assert (narrowed["entities"], narrowed["waiting_children"]) == (1, 0)
+    assert (narrowed["entities"], narrowed["waiting_children"]) == (1, 1)

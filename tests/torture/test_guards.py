@@ -3,6 +3,7 @@
 Every scenario runs twice, as the product is composed (the oracle holds) and without the one guard (it doesn't).
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,9 +12,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from infra.local.sample_erp import TableSpec, parse_columns
+from infra.local.sample_erp import ColumnSpec, TableSpec, parse_columns
 from shared.adapters.postgres.slices import Retry, Slices
+from shared.adapters.tokens import sign_local_token
 from shared.composition import LEASE_S, App
+from shared.sql import query
 from shared.sync.claims import Take
 from shared.sync.delta import Settled, settle
 from shared.sync.guards import Guards
@@ -21,7 +24,7 @@ from shared.sync.model import RAW_KEY
 from shared.sync.ports import Claim
 from tests.torture import oracle
 from tests.torture.conftest import MakeWorld
-from tests.torture.world import SLUG, World, order
+from tests.torture.world import LOCAL_SECRET, ROWS, SLUG, Interface, World, order
 
 pytestmark = pytest.mark.torture
 
@@ -283,6 +286,139 @@ def test_one_run_an_entity_and_lane(make_world: MakeWorld, guarded: bool) -> Non
     assert (len(world.runs()) == 1) == guarded
 
 
+@both
+def test_proof_of_a_verification(make_world: MakeWorld, guarded: bool) -> None:
+    """A source that says 320 rows and shows 300 is vouched for as equal."""
+    world = make_world("hash")
+    world.erp.behave(SLUG, total=True, total_error=20)
+    asked = world.api.ask("POST", f"/api/v1/entities/{world.entity}/verify").json()["verification_uid"]
+    world.app.send_outbox()
+    work(world, guarded, Guards(completeness=lambda proven: True))
+    found = world.api.ask("GET", f"/api/v1/verifications/{asked}").json()
+    assert found["outcome"] == ("unverified" if guarded else "equal"), found
+
+
+@both
+def test_consent_to_the_plan(make_world: MakeWorld, guarded: bool) -> None:
+    """A rule that reads 300 stored values otherwise is changed in passing, and nobody was asked."""
+    world = make_world("hash")
+    app = world.compose(None if guarded else Guards(consent=NOTHING))
+    api, at = Interface(app, world.api.headers), f"/api/v1/entities/{world.entity}"
+    entity = api.ask("GET", at).json()
+    entity["field_mappings"][1]["rules"]["case"] = "upper"
+    answer = api.ask("PUT", at, json=entity)
+    app.close()
+    assert answer.status_code == (409 if guarded else 200), answer.text
+    world.sync()
+    assert (world.target()[1]["note"] == "note 1") == guarded
+
+
+class Lax(Slices):
+    """Slices whose runs know of no contract."""
+
+    def claim(self, *message: Any) -> Any:
+        answer = super().claim(*message)
+        return (
+            replace(answer, config=replace(answer.config, contract="evolve"))
+            if isinstance(answer, Claim)
+            else answer
+        )
+
+
+def with_slices(world: World, kind: type[Slices]) -> App:
+    """An app whose slices lack something."""
+    app = world.compose()
+    app.slices = kind(app.database, lease_s=LEASE_S, default_limit=5, retry=Retry(3, 60, 3600))
+    app.runner = replace(app.runner, ledger=app.slices)
+    return app
+
+
+@both
+@pytest.mark.parametrize("contract", ["freeze", "reject"])
+def test_contract(make_world: MakeWorld, guarded: bool, contract: str) -> None:
+    """Rows of a shape that nobody agreed to land as if it were the old one."""
+    world = make_world("hash")
+    world.put_entity(contract=contract)
+    world.erp.add_column(SLUG, ColumnSpec("extra", "NUMBER(9)"), 7)
+    world.erp.update(SLUG, {"id": 1}, {"note": "of another shape"})
+    world.request_sync()
+    world.app.send_outbox()
+    status = work(world, guarded, app=world.app if guarded else with_slices(world, Lax))
+    assert (status == "success") == (not guarded)
+    assert (world.target()[1]["note"] == "note 1") == guarded
+
+
+class Hasty(Slices):
+    """Slices of which each that ends its part takes itself for the last."""
+
+    def end_part(self, claim: Claim) -> None:
+        names = {"run": claim.run_uid, "slice": claim.slice}
+        with self._database.connection() as connection:
+            held = self._hold(connection, claim)
+            connection.execute(query("slice_end", self._schema), names | {"status": "done"})
+            self._follow(connection, claim.run_uid, 100 + claim.slice, "conclude", held["connector_uid"])
+
+
+@both
+def test_last_part_concludes(make_world: MakeWorld, guarded: bool) -> None:
+    """A part that ends early ends the whole run, and the rows of the others are not there."""
+    world = make_world("hash", loaded=False, SPLIT_ROWS=str(ROWS // 10))
+    app = world.compose() if guarded else with_slices(world, Hasty)
+    tick(world)
+    while held := [message for message in (world.receive() for _ in range(12)) if message is not None]:
+        held.sort(key=lambda message: json.loads(message.content)["slice"])
+        world.deliver(held.pop(), app)
+        for message in held:
+            world.let_go(message)
+    app.close()
+    run = world.runs()[0]
+    assert ((run["status"], run["fetched"]) == ("success", ROWS)) == guarded, run
+
+
+class Generous:
+    """Tokens that let their callers see or do more than they say."""
+
+    def __init__(self, tokens: Any, **more: Any) -> None:
+        self._tokens, self._more = tokens, more
+
+    def verify(self, token: str) -> Any:
+        return replace(self._tokens.verify(token), **self._more)
+
+
+def stranger(world: World, roles: list[str], more: dict[str, Any] | None) -> tuple[App, Interface]:
+    """An interface for somebody with these roles, and what its tokens are taken to grant besides."""
+    app = world.compose()
+    if more is not None:
+        tokens = Generous(app._tokens(), **more)
+        app._tokens = lambda: tokens  # type: ignore[method-assign, assignment, return-value]
+    token = sign_local_token(LOCAL_SECRET, "stranger", roles, 3600)
+    return app, Interface(app, {"Authorization": f"Bearer {token}"})
+
+
+@both
+def test_tenants(make_world: MakeWorld, guarded: bool) -> None:
+    """An admin of another tenant reads a table, and has it loaded anew."""
+    world = make_world("hash")
+    app, api = stranger(world, ["admin", "tenant:other"], None if guarded else {"tenants": None})
+    at = f"/api/v1/entities/{world.entity}"
+    answers = [api.ask("GET", at).status_code, api.ask("POST", f"{at}/full-refresh").status_code]
+    app.close()
+    assert answers == ([404, 404] if guarded else [200, 202])
+    assert (len(world.runs()) == 1) == guarded
+
+
+@both
+def test_roles(make_world: MakeWorld, guarded: bool) -> None:
+    """Who may only read orders a full refresh."""
+    world = make_world("hash")
+    more = None if guarded else {"roles": frozenset({"admin"})}
+    app, api = stranger(world, ["reader", "tenant:default"], more)
+    answer = api.ask("POST", f"/api/v1/entities/{world.entity}/full-refresh")
+    app.close()
+    assert answer.status_code == (403 if guarded else 202)
+    assert (len(world.runs()) == 1) == guarded
+
+
 def test_every_guard_has_its_scenario() -> None:
     """A new guard needs a scenario here."""
     tried = {
@@ -295,8 +431,21 @@ def test_every_guard_has_its_scenario() -> None:
         "lower_bound",
         "progress",
         "claim",
+        "consent",
         "rejects_are_seen",
         "row_versions",
     }
     tried |= {"hold_children", "release_guard", "rejects"}  # in test_parents.py  # fmt: skip
     assert set(Guards.__dataclass_fields__) == tried
+
+
+def test_guards_shown_without_are_many() -> None:
+    from tests.torture import test_parents
+
+    tests = {**vars(test_parents), **globals()}.items()
+    shown = {name for name, test in tests if name.startswith("test_") and "guarded" in _parameters(test)}
+    assert len(shown) >= 23
+
+
+def _parameters(test: Any) -> list[object]:
+    return [mark.args[0] for mark in getattr(test, "pytestmark", ()) if mark.name == "parametrize"]

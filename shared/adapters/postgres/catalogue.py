@@ -26,7 +26,7 @@ from shared.adapters.postgres.tables import prepare_target, read_state, target
 from shared.errors import AppError, ConflictError, NotFoundError, TargetUnavailableError
 from shared.sql import query
 from shared.sync.catalogue import Catalogued, Change, Connector, Entity, FieldMapping
-from shared.sync.consent import Consent, acts_of, plan_of
+from shared.sync.consent import ChangePlan, Consent, acts_of, plan_of
 from shared.sync.description import ApiColumn, ApiDescription, ApiParent
 from shared.sync.discovery import discover
 from shared.sync.model import ColumnType, Expression, Rules, VersionSpec
@@ -78,11 +78,12 @@ class Catalogue:
         pause: Callable[[float], None] = time.sleep,
         lock_timeout_ms: int = _LOCK_TIMEOUT_MS,
         reserved_secrets: Sequence[str] = (),
+        require: Callable[[Consent, str, ChangePlan], None] = Consent.require,
     ) -> None:
-        """`reserved_secrets`: names that no connector may use, being the service's own."""
+        """`reserved_secrets`: names that no connector may use, being the service's own. `require`: the plan's guard."""
         self._database, self._new_uid = database, new_uid
         self._reserved_secrets = tuple(name.lower() for name in reserved_secrets)
-        self._schema = database.schema
+        self._schema, self._require = database.schema, require
         self._retry = _Retry(database, pause, lock_timeout_ms)
 
     # Tenants
@@ -347,7 +348,7 @@ class Catalogue:
         state = read_state(connection, self._schema, before)
         if state is not None and state.is_table and is_filled(connection, target(before)):
             plan = plan_of(before, change.after, acts)
-            place.consent.require(f"entity {place.slug}", plan)
+            self._require(place.consent, f"entity {place.slug}", plan)
             details = {"plan_hash": plan.plan_hash, "acts": adoption.acts_summary(acts)}
             self._audit(connection, place.actor, "entity.consent", str(before.entity.uid), details)
 
@@ -357,7 +358,7 @@ class Catalogue:
         if found is None or place.consent is None:
             return None
         plan = plan_of(None, found.catalogued, found.acts)
-        place.consent.require(f"entity {place.slug}", plan)
+        self._require(place.consent, f"entity {place.slug}", plan)
         after = found.catalogued
         connection.execute(query("catalogue_entity_insert", self._schema), _entity_values(after.entity))
         self._store_mappings(connection, after)
