@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from shared.adapters.postgres.freezing import Freezing
     from shared.adapters.postgres.holding import Backoff
     from shared.adapters.postgres.masks import Masks
+    from shared.adapters.postgres.pacing import Pacing
     from shared.adapters.postgres.planning import PostgresPlanning
     from shared.adapters.postgres.retries import Retries
     from shared.adapters.postgres.runs import Runs
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from shared.adapters.tokens import TokenVerifier
     from shared.secrets import Secrets, SecretStore
     from shared.settings import Settings
+    from shared.sync.catalogue import Defaults
     from shared.sync.deliver import Deliveries
     from shared.sync.guards import Guards
     from shared.sync.plan import Planner
@@ -162,7 +164,22 @@ class App:
             wake=self._wake,
             now=self.clock.now,
             seal=self.masks.sealed,
+            pacing=self.pacing,
         )
+
+    @cached_property
+    def pacing(self) -> "Pacing":
+        """What adaptive entities learn."""
+        from shared.adapters.postgres.pacing import Pacing
+        from shared.telemetry import log
+
+        interval_s = self.settings.default_sync_interval_seconds
+        return Pacing(self.database.schema, self._defaults(), interval_s, log)
+
+    def _defaults(self) -> "Defaults":
+        from shared.sync.catalogue import Defaults
+
+        return Defaults(self.settings.default_page_size, self.settings.max_page_size)
 
     @cached_property
     def catalogue(self) -> "Catalogue":
@@ -277,6 +294,7 @@ class App:
             default_limit=s.sync_max_concurrent,
             default_interval_s=s.default_sync_interval_seconds,
             by_night=s.background_sync_enabled,
+            pacing=self.pacing,
         )
 
     def tick(self) -> "Tick":
@@ -371,11 +389,8 @@ class App:
 
     def _freezing(self) -> "Freezing":
         from shared.adapters.postgres.freezing import Freezing
-        from shared.sync.catalogue import Defaults
 
-        return Freezing(
-            self.catalogue, Defaults(self.settings.default_page_size, self.settings.max_page_size)
-        )
+        return Freezing(self.catalogue, self._defaults(), self.pacing)
 
     def send_outbox(self) -> int:
         """Send what transactions left in the outbox; raises QueueUnavailableError."""

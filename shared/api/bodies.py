@@ -152,7 +152,7 @@ class EntityBody(Body):
     reject_threshold_percent: Annotated[float, Field(ge=0, le=100)] | None = None
     history: Annotated[Literal[False], _later(False)] = False
     verify_interval_seconds: Annotated[int, Field(ge=60, le=_YEAR_S)] | None = None
-    adaptive: Annotated[Literal[False], _later(False)] = False
+    adaptive: bool | None = None
     sync_enabled: bool | None = None
     sync_interval_seconds: Annotated[int, Field(ge=0, le=_YEAR_S)] | None = None
     overlap: Annotated[int, Field(ge=0, le=2**62)] | None = None
@@ -174,6 +174,7 @@ _ENTITY_ANSWERS = (
     "last_sync_status",
     "last_rowversion",
     "bound",
+    "adapted",
     "warnings",
     "created_at",
     "updated_at",

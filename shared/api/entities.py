@@ -20,6 +20,7 @@ from shared.api.ports import ApiServices
 from shared.api.runs import StartedOut, check_active, run_page, start
 from shared.errors import ConflictError, InvalidError
 from shared.sync import rowversion, types
+from shared.sync.adaptive import shown
 from shared.sync.catalogue import Catalogued, Change, Connector, FieldMapping
 from shared.sync.choices import EntityChoice, amend, create
 from shared.sync.consent import Consent
@@ -74,6 +75,28 @@ class ParentOut(BaseModel):
     parent_columns: list[str]
 
 
+class AdaptedChangeOut(BaseModel):
+    """One change of a figure, and why."""
+
+    model_config = ConfigDict(from_attributes=True)
+    at: datetime
+    setting: str
+    before: int
+    after: int
+    reason: str
+
+
+class AdaptedOut(BaseModel):
+    """The figures an adaptive entity runs with, null where nothing is learned of what it asks for now.
+
+    `changes`: the last ones, oldest first.
+    """
+
+    page_size: int | None
+    sync_interval_seconds: int | None
+    changes: list[AdaptedChangeOut]
+
+
 class EntityOut(BaseModel):
     """An entity as answered."""
 
@@ -97,6 +120,7 @@ class EntityOut(BaseModel):
     history: bool = False
     verify_interval_seconds: int | None = None
     adaptive: bool = False
+    adapted: AdaptedOut | None = None
     sync_enabled: bool
     sync_interval_seconds: int | None
     overlap: int
@@ -305,6 +329,7 @@ def _choice(body: EntityBody) -> EntityChoice:
         key_sweep_interval_seconds=body.key_sweep_interval_seconds,
         contract=body.contract,
         verify_interval_seconds=body.verify_interval_seconds,
+        adaptive=body.adaptive,
     )
 
 
@@ -392,10 +417,20 @@ def _out(view: EntityView) -> EntityOut:
             "field_mappings": [_mapping_out(mapping) for mapping in view.catalogued.mappings],
             "last_sync_at": view.last_sync_at,
             "last_sync_status": view.last_sync_status,
+            "adapted": _adapted(view),
             "bound": bound_of(entity, view.connector_kind),
             "last_rowversion": _readable(view.watermark, entity.version),
         }
     )
+
+
+def _adapted(view: EntityView) -> AdaptedOut | None:
+    known, entity = view.adapted, view.catalogued.entity
+    if known is None:
+        return None
+    size, interval_s = shown(known, entity.page_size, entity.sync_interval_seconds)
+    changes = [AdaptedChangeOut.model_validate(change) for change in known.changes]
+    return AdaptedOut(page_size=size, sync_interval_seconds=interval_s, changes=changes)
 
 
 def _columns_out(catalogued: Catalogued) -> list[ColumnOut]:

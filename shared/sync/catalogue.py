@@ -99,6 +99,7 @@ class Entity:
     key_sweep_interval_seconds: int = DAY_S
     contract: Contract = "evolve"
     verify_interval_seconds: int | None = None
+    adaptive: bool = False
     person_set: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     is_deleted: bool = False
@@ -232,6 +233,7 @@ def freeze(
         reject_threshold_percent=entity.reject_threshold_percent,
         tenant=connector.tenant,
         contract=entity.contract,
+        adaptive=entity.adaptive,
         unmapped=tuple(sorted(set(members) - {source for m in usable for source in sources_of(m)})),
     )
     return masking.check(config)
@@ -256,8 +258,12 @@ def _key_mappings(entity: Entity, usable: Sequence[FieldMapping]) -> list[FieldM
 
 
 def _page_size(entity: Entity, defaults: Defaults) -> int:
-    asked = entity.page_size or defaults.page_size
-    return min(asked, entity.page_size_max or asked, defaults.max_page_size)
+    return min(entity.page_size or defaults.page_size, largest_page(entity, defaults))
+
+
+def largest_page(entity: Entity, defaults: Defaults) -> int:
+    """The largest page that the source and the settings allow."""
+    return min(entity.page_size_max or defaults.max_page_size, defaults.max_page_size)
 
 
 def _source_columns(

@@ -47,6 +47,7 @@ class EntityChoice:
     key_sweep_interval_seconds: int | None = None
     contract: Contract | None = None
     verify_interval_seconds: int | None = None
+    adaptive: bool | None = None
 
 
 # Fields that only a person sets, with what they go back to when a PUT leaves them out.
@@ -61,6 +62,7 @@ _PLAIN: Mapping[str, object] = {
     "key_sweep_interval_seconds": DAY_S,
     "contract": "evolve",
     "verify_interval_seconds": None,
+    "adaptive": False,
 }
 _DISCOVERED = ("api_name", "delta_strategy", "business_keys", "delete_after_missing", "parents")
 

@@ -19,6 +19,7 @@ import polars as pl
 from shared.errors import SchemaDriftError
 from shared.failpoints import hit
 from shared.sync import fetch
+from shared.sync.adaptive import UNSPENT, Spent
 from shared.sync.decode import DecodedPage, Envelope, decode_page
 from shared.sync.fetch import Source, Walk
 from shared.sync.guards import Guards
@@ -36,12 +37,14 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """What a slice remembers between deliveries: its walk, the probe taken before it, and what rules changed."""
+    """What a slice remembers between deliveries: its walk, the probe taken before it, what rules changed
+    and what the pages took."""
 
     walk: Walk
     probe: Mapping[str, Any] | None = None
     changed: Mapping[str, int] | None = None
     ignored: tuple[str, ...] = ()
+    spent: Spent = UNSPENT
 
     def to_cursor(self) -> dict[str, Any]:
         """As JSON-ready values."""
@@ -56,7 +59,9 @@ def joined(parts: Sequence[Progressed]) -> Progressed:
         for rule, count in (part.changed or {}).items():
             changed[rule] = changed.get(rule, 0) + count
     ignored = sorted({name for part in parts for name in part.ignored})[:_IGNORED_AT_MOST]
-    return Progressed(fetch.joined([part.walk for part in parts]), parts[0].probe, changed, tuple(ignored))
+    spent = sum((part.spent for part in parts), UNSPENT)
+    walk = fetch.joined([part.walk for part in parts])
+    return Progressed(walk, parts[0].probe, changed, tuple(ignored), spent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ class _Gathered:
     versions: list[pl.Series]
     walk: Walk
     asked_at: datetime
+    spent: Spent
 
 
 class Feed:
@@ -119,7 +125,7 @@ class Feed:
         )
         hit("stages.after")
         self._walk = self._settled(gathered.walk, prepared.keys)
-        self._remember(prepared.changed, gathered.pages)
+        self._remember(prepared.changed, gathered)
         return Chunk(
             rows=prepared.rows,
             rejects=prepared.rejects,
@@ -149,13 +155,14 @@ class Feed:
             walk = fetch.after_probe(walk, probe)
         return fetch.conclude(walk)
 
-    def _remember(self, changed: Mapping[tuple[str, str], int], pages: list[DecodedPage]) -> None:
+    def _remember(self, changed: Mapping[tuple[str, str], int], gathered: _Gathered) -> None:
         total = dict(self._progressed.changed or {})
         for (column, rule), count in changed.items():
             total[f"{column}.{rule}"] = total.get(f"{column}.{rule}", 0) + count
-        unknown = {name for page in pages for name in page.unknown_columns}
+        unknown = {name for page in gathered.pages for name in page.unknown_columns}
         ignored = tuple(sorted({*self._progressed.ignored, *unknown}))[:_IGNORED_AT_MOST]
-        self._progressed = Progressed(self._walk, self._progressed.probe, total, ignored)
+        spent = self._progressed.spent + gathered.spent
+        self._progressed = Progressed(self._walk, self._progressed.probe, total, ignored, spent)
 
 
 class _Pages:
@@ -167,7 +174,7 @@ class _Pages:
         self._reading, self._config = reading, reading.claim.config
         self._walk, self._probed, self._is_stopped = walk, probed, is_stopped
         self._requests = ThreadPoolExecutor(1, thread_name_prefix="fetch")
-        self._next: Future[bytes] | None = None
+        self._next: Future[tuple[bytes, float]] | None = None
         self._asked_at = reading.clock.now()
 
     def gathered(self) -> Generator[_Gathered, None, None]:
@@ -184,13 +191,21 @@ class _Pages:
         pages: list[DecodedPage] = []
         versions: list[pl.Series] = []
         rows = size = 0
+        spent = UNSPENT
         while not self._walk.ended and not (pages and self._is_full(rows, size)):
-            body = self._body()
+            body, seconds = self._body()
             page, encoded = self._page(body)
             pages.append(page)
             versions.append(encoded)
             rows, size = rows + page.received, size + len(body)
-        return _Gathered(pages, versions, self._walk, asked_at)
+            spent += self._took(page.received, len(body), seconds)
+        return _Gathered(pages, versions, self._walk, asked_at, spent)
+
+    def _took(self, rows: int, size: int, seconds: float) -> Spent:
+        """The last page of a walk may hold any number of rows: it tells nothing of what a page takes."""
+        if self._walk.ended:
+            return Spent(busy_s=seconds)
+        return Spent(1, rows, seconds, size, seconds)
 
     def _is_full(self, rows: int, size: int) -> bool:
         """Whether a chunk ends here: by its size, or because a slow source has used the slice's time up."""
@@ -203,14 +218,20 @@ class _Pages:
         assert request is not None, "a walk that has not ended has a next request"
         ahead_s = self._reading.claim.clock_ahead_s
         self._asked_at = self._reading.clock.now() + timedelta(seconds=ahead_s)
-        self._next = self._requests.submit(self._reading.source.fetch_page, request)
+        self._next = self._requests.submit(self._fetched, request)
 
-    def _body(self) -> bytes:
+    def _fetched(self, request: fetch.PageRequest) -> tuple[bytes, float]:
+        """The page and the seconds it took; in a thread of its own."""
+        began = self._reading.clock.monotonic()
+        body = self._reading.source.fetch_page(request)
+        return body, self._reading.clock.monotonic() - began
+
+    def _body(self) -> tuple[bytes, float]:
         hit("page.before")
         assert self._next is not None, "the page before it asked for this one"
-        body = self._next.result()
+        fetched = self._next.result()
         hit("page.after")
-        return body
+        return fetched
 
     def _page(self, body: bytes) -> tuple[DecodedPage, pl.Series]:
         config = self._config

@@ -159,6 +159,7 @@ class RunConfig:
     reject_threshold_percent: float | None = None
     tenant: str = "default"  # masks of different tenants never meet
     contract: Contract = "evolve"
+    adaptive: bool = False
     unmapped: tuple[str, ...] = ()  # members that the source is known to have and nothing is made of
 
     @property

@@ -10,6 +10,7 @@ from uuid import UUID
 import polars as pl
 
 from shared.errors import AppError
+from shared.sync.adaptive import UNSPENT, Spent
 from shared.sync.model import Reference, RunConfig
 from shared.sync.parents import Waiting
 
@@ -127,7 +128,7 @@ class Ending:
     `proven`: the probe pair may be trusted. `swept`: every key of the table was met, so a sweep is not due.
     `filled`: every row was read whole, so that columns added before the run are filled.
     `changed` counts values by "column.rule"; `ignored` names columns the run did not know. `night`: for a background
-    load, whether its walk goes on another night, is finished, or must begin again.
+    load, whether its walk goes on another night, is finished, or must begin again. `spent`: what the pages took.
     """
 
     status: Literal["success", "partial", "failed"]
@@ -142,6 +143,7 @@ class Ending:
     changed: Mapping[str, int] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     night: Literal["goes_on", "finished", "again"] | None = None
+    spent: Spent = UNSPENT
 
 
 class Ledger(Protocol):

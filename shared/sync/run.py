@@ -269,6 +269,7 @@ class SliceRunner:
             swept=whole and (claim.first_load or claim.pass_uid is not None),
             changed=progressed.changed or {},
             ignored=progressed.ignored,
+            spent=progressed.spent,
         )
 
     def _loaded_by_night(self, claim: Claim, progressed: Progressed) -> Ending:
@@ -333,6 +334,7 @@ class SliceRunner:
                 filled=proven,
                 changed=before.changed or {},
                 ignored=before.ignored,
+                spent=before.spent,
             ),
         )
 

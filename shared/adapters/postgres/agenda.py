@@ -8,6 +8,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres.database import Database
+from shared.adapters.postgres.pacing import Pacing
 from shared.adapters.postgres.slices import Slices, error_body
 from shared.errors import AppError, TargetUnavailableError
 from shared.sql import query
@@ -29,9 +30,10 @@ class Agenda:
         default_limit: int,
         default_interval_s: int,
         by_night: bool = True,
+        pacing: Pacing | None = None,
     ) -> None:
         self._database, self._schema, self._slices = database, database.schema, slices
-        self._by_night = by_night
+        self._by_night, self._pacing = by_night, pacing
         self._default_limit, self._default_interval_s = default_limit, default_interval_s
 
     def due(self) -> list[DueEntity]:
@@ -59,8 +61,12 @@ class Agenda:
                 "unchanged": unchanged,
                 "trouble": None if trouble is None else Jsonb(error_body(trouble)),
             }
+            learning = self._pacing if unchanged else None
             with self._database.connection() as connection:
+                learned = learning.looked(connection, entity_uids) if learning else ()
                 connection.execute(query("entities_probed", self._schema), values)
+            if learning:
+                learning.tell(learned)
 
     def heal(self) -> int:
         """Re-send lost messages and fill slots that nobody filled; how many messages went into the outbox again."""

@@ -25,6 +25,7 @@ from shared.adapters.postgres.reshape import is_filled
 from shared.adapters.postgres.tables import prepare_target, read_state, target
 from shared.errors import AppError, ConflictError, NotFoundError, TargetUnavailableError
 from shared.sql import query
+from shared.sync.adaptive import Adapted
 from shared.sync.catalogue import Catalogued, Change, Connector, Entity, FieldMapping
 from shared.sync.consent import ChangePlan, Consent, acts_of, plan_of
 from shared.sync.description import ApiColumn, ApiDescription, ApiParent
@@ -51,6 +52,7 @@ class EntityView:
     last_sync_status: str | None
     watermark: str | None
     connector_kind: str = "http"
+    adapted: Adapted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -630,5 +632,10 @@ def _view(row: Mapping[str, Any], mappings: tuple[FieldMapping, ...]) -> EntityV
         entity = replace(entity, warnings=(*entity.warnings, warning))
     catalogued = Catalogued(entity, mappings)
     return EntityView(
-        catalogued, row["last_sync_at"], row["last_sync_status"], row["watermark"], row["connector_kind"]
+        catalogued,
+        row["last_sync_at"],
+        row["last_sync_status"],
+        row["watermark"],
+        row["connector_kind"],
+        msgspec.convert(row["adapted"], Adapted) if entity.adaptive and row["adapted"] else None,
     )

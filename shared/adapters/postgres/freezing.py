@@ -5,6 +5,7 @@ from uuid import UUID
 
 from shared.adapters.postgres.catalogue import Catalogue
 from shared.adapters.postgres.database import Connection
+from shared.adapters.postgres.pacing import Pacing
 from shared.sync.catalogue import Catalogued, Defaults, freeze
 from shared.sync.model import Reference, RunConfig
 from shared.sync.parents import circle_of, references
@@ -16,11 +17,14 @@ class Freezing:
 
     catalogue: Catalogue
     defaults: Defaults
+    pacing: Pacing | None = None
 
     def __call__(self, connection: Connection, entity_uid: UUID, generation: int, purpose: str) -> RunConfig:
         """The configuration for a run of this purpose: a sweep, a backfill and a refresh read it whole."""
         entity, mappings, connector = self.catalogue.for_run(connection, entity_uid)
         config = freeze(entity, mappings, connector, self.defaults, generation=generation)
+        if entity.adaptive and self.pacing:
+            config = replace(config, page_size=self.pacing.page_size(connection, entity))
         if entity.parents:
             config = replace(config, parents=self._parents(connection, Catalogued(entity, mappings), config))
         if purpose == "retry" and config.strategy == "full":

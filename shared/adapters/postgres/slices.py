@@ -18,6 +18,7 @@ from psycopg.types.json import Jsonb
 from shared.adapters.postgres.database import Connection, Database
 from shared.adapters.postgres.holding import prepare
 from shared.adapters.postgres.masks import Seal, as_it_is
+from shared.adapters.postgres.pacing import Pacing
 from shared.adapters.postgres.statements import Statements
 from shared.errors import AppError, FencedError
 from shared.failpoints import hit
@@ -78,12 +79,13 @@ class Slices:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         wake: Callable[[Connection, UUID], None] = lambda _connection, _connector: None,
         seal: Seal = as_it_is,
+        pacing: Pacing | None = None,
     ) -> None:
         """`wake` creates the retry runs that the end of a run made due, in the ending transaction."""
         self._database, self._schema, self._decide, self._now = database, database.schema, decide, now
         self._seal = seal
         self._lease_s, self._default_limit, self._retry = lease_s, default_limit, retry
-        self._wake = wake
+        self._wake, self._pacing = wake, pacing
 
     def claim(self, run_uid: UUID, slice_: int, message_id: str, dequeue_count: int) -> ClaimAnswer:
         """Claim the slice a message names, or say why not; a slice without a slot first tries to get one."""
@@ -272,7 +274,10 @@ class Slices:
                 ids = {"entity": claim.config.entity_uid, "run": claim.run_uid}
                 connection.execute(query("awaited_circles", self._schema), ids)
             self._end(connection, held, claim.run_uid, claim.slice, ending)
+            learned = self._pacing.ended(connection, claim, ending) if self._pacing else ()
             self._drop_work_tables(connection, claim)
+        if self._pacing:
+            self._pacing.tell(learned)
         hit("finish.after")
 
     def _end(

@@ -1,5 +1,5 @@
 -- Entities the caller may see, with what their last runs left behind, in uid order after the cursor.
-SELECT e.*, s.last_sync_at, s.last_sync_status, s.watermark, s.trouble, c.kind AS connector_kind
+SELECT e.*, s.last_sync_at, s.last_sync_status, s.watermark, s.trouble, s.adapted, c.kind AS connector_kind
   FROM {schema}.entities e
   JOIN {schema}.connectors c ON c.uid = e.connector_uid
   LEFT JOIN {schema}.erp_sync_state s ON s.entity_uid = e.uid

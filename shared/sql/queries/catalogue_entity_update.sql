@@ -9,6 +9,6 @@ UPDATE {schema}.entities
        overlap = %(overlap)s, page_size = %(page_size)s, delete_guard_percent = %(delete_guard_percent)s,
        delete_after_missing = %(delete_after_missing)s,
        key_sweep_interval_seconds = %(key_sweep_interval_seconds)s, contract = %(contract)s,
-       verify_interval_seconds = %(verify_interval_seconds)s, person_set = %(person_set)s,
+       verify_interval_seconds = %(verify_interval_seconds)s, adaptive = %(adaptive)s, person_set = %(person_set)s,
        warnings = %(warnings)s, updated_at = now()
  WHERE uid = %(uid)s

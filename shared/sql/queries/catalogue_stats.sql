@@ -1,7 +1,8 @@
 -- A table is fresh when a run proved it current, or a probe found it unchanged since, within two of its intervals.
 WITH seen AS (
     SELECT e.uid, e.sync_enabled, s.fresh_at AS at,
-           coalesce(e.sync_interval_seconds, %(default_interval_s)s) AS interval_s
+           CASE WHEN e.adaptive AND (s.adapted #>> '{{interval,base}}')::int = coalesce(e.sync_interval_seconds, %(default_interval_s)s)
+    THEN (s.adapted #>> '{{interval,seconds}}')::int ELSE coalesce(e.sync_interval_seconds, %(default_interval_s)s) END AS interval_s
       FROM {schema}.entities e
       JOIN {schema}.connectors c ON c.uid = e.connector_uid
       LEFT JOIN {schema}.erp_sync_state s ON s.entity_uid = e.uid

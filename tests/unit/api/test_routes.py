@@ -188,7 +188,7 @@ def test_entity_read_can_be_put_back_unchanged() -> None:
         ({"engine": "databricks"}, "engine"),
         ({"contract": "melt"}, "contract"),
         ({"history": True}, "history"),
-        ({"adaptive": True}, "adaptive"),
+        ({"adaptive": "sometimes"}, "adaptive"),
         ({"parents": [{"slug": "planes"}]}, "parents[0].columns"),
         ({"verify_interval_seconds": 5}, "verify_interval_seconds"),
         ({"reject_threshold_percent": 101}, "reject_threshold_percent"),
