@@ -20,9 +20,9 @@ SLUG = "orders"
 Good = tuple[str | None, Decimal | None]
 
 
-def read_source(erp: SampleErp) -> list[dict[str, Any]]:
+def read_source(erp: SampleErp, slug: str = SLUG) -> list[dict[str, Any]]:
     """Every committed row with its version; amounts as Decimal or as whatever was put there."""
-    page = json.loads(erp.connector.data(SLUG, {"page_size": "10000"}), parse_float=Decimal)
+    page = json.loads(erp.connector.data(slug, {"page_size": "10000"}), parse_float=Decimal)
     return [row["data"] | {"version": row.get("row_version")} for row in page["rows"]]
 
 

@@ -50,6 +50,9 @@ class Attempt:
     def wake(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
 
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
     def said(self) -> str:
         return self.log.read_text(errors="replace")
 
