@@ -125,9 +125,7 @@ def watermark_problems(world: World) -> list[str]:
     """Rows at or below the watermark that are neither stored in that version nor rejected. True at any time."""
     if world.strategy != "rowversion":
         return []
-    watermark = world.one(
-        "SELECT watermark FROM bridge.erp_sync_state WHERE entity_uid = %s", world.entity
-    )
+    watermark = world.one("SELECT watermark FROM bridge.erp_sync_state WHERE entity_uid = %s", world.entity)
     if watermark is None:
         return []
     target, rejected, waiting = world.target(), open_rejects(world), waiting_versions(world)

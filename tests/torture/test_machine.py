@@ -19,7 +19,13 @@ import pytest
 from azure.core.exceptions import ResourceNotFoundError
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from psycopg import sql
 from psycopg.rows import dict_row
 
@@ -269,7 +275,11 @@ def misplaced(world: World) -> list[str]:
     """Rows that are not in exactly the one place where they belong, or not in their newest version."""
     parents = {row["id"] for row in world.ask("SELECT id FROM public.customers WHERE NOT _bridge_deleted")}
     waiting = [int(row["key"]) for row in world.ask("SELECT key FROM bridge.pending_children")]
-    rejected, target, source = oracle.open_rejects(world), world.target(), {r["id"]: r for r in world.source()}
+    rejected, target, source = (
+        oracle.open_rejects(world),
+        world.target(),
+        {r["id"]: r for r in world.source()},
+    )
     found = [f"{key}: live, but not at the source" for key in world.live() - set(source)]
     found += [f"{key}: rejected or waiting, but gone" for key in {*rejected, *waiting} - set(source)]
     for key, row in source.items():
@@ -320,7 +330,9 @@ class Stage:
             self.world.queue.clear_messages()
         self.world.steps.clear()
         self.world.epochs.clear()
-        self.world.line = psycopg.connect(self.world.dsn, autocommit=True, row_factory=dict_row, prepare_threshold=None)
+        self.world.line = psycopg.connect(
+            self.world.dsn, autocommit=True, row_factory=dict_row, prepare_threshold=None
+        )
         return self.world
 
     def close(self) -> None:
@@ -348,7 +360,16 @@ def staged(strategy: Strategy, server: PostgresServer, storage: str, folder: Pat
     seeded = [order(n, n) for n in range(1, ROWS + 1)]
     with ExitStack() as stack:
         world = stack.enter_context(
-            made(strategy, server, storage, folder, seeded=seeded, spec=table, beside=beside, DEFAULT_PAGE_SIZE="10")
+            made(
+                strategy,
+                server,
+                storage,
+                folder,
+                seeded=seeded,
+                spec=table,
+                beside=beside,
+                DEFAULT_PAGE_SIZE="10",
+            )
         )
         world.put_entity(parents=PARENTS)
         world.chunk_rows = CHUNK_ROWS

@@ -21,7 +21,7 @@ from tests.torture.world import SLUG, World, order, orders
 pytestmark = pytest.mark.torture
 
 NIGHTLY = os.environ.get("NIGHTLY") == "1"
-SECONDS = float(os.environ.get("SOAK_SECONDS", 900 if NIGHTLY else 90))
+SECONDS = float(os.environ.get("SOAK_SECONDS", "900" if NIGHTLY else "90"))
 TABLES, HOSTS, ROWS, KILL_EVERY_S = 50, 2, 60, 5.0
 STRATEGIES: tuple[Strategy, ...] = ("full", "hash", "rowversion")
 COLUMNS = "id NUMBER(9) NOT NULL\nnote VARCHAR2(40)\namount NUMBER(12,2)"
@@ -145,7 +145,9 @@ def table_problems(world: World, slug: str) -> list[str]:
     for key, row in source.items():
         wanted = oracle.good(row)
         if (rejected[key], wanted or live.get(key)) != (int(wanted is None), live.get(key)):
-            found.append(f"{slug} {key}: {rejected[key]} rejects, stored {live.get(key)}, at the source {row}")
+            found.append(
+                f"{slug} {key}: {rejected[key]} rejects, stored {live.get(key)}, at the source {row}"
+            )
     return found
 
 

@@ -133,7 +133,7 @@ def _pump(app: App, stop: str, seed: int) -> None:
 
     chance = random.Random(seed)
     queue = QueueClient.from_connection_string(
-        os.environ["AzureWebJobsStorage"], os.environ["SYNC_QUEUE_NAME"],
+        os.environ["AzureWebJobsStorage"], os.environ["SYNC_QUEUE_NAME"],  # noqa: SIM112 - its name
         message_decode_policy=TextBase64DecodePolicy(), message_encode_policy=TextBase64EncodePolicy(),
     )  # fmt: skip
     while not os.path.exists(stop):

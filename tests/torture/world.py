@@ -187,7 +187,9 @@ class World:
     def start(self, action: list[Any], arm: str = "", **env: str) -> Attempt:
         """The same in a process of its own, with failpoints armed."""
         self.step(f"process: {action[0]} {arm}")
-        return self.workers.start(action, self.env | env | {"MIGRATE_ON_START": "false"}, arm, self.chunk_rows)
+        return self.workers.start(
+            action, self.env | env | {"MIGRATE_ON_START": "false"}, arm, self.chunk_rows
+        )
 
     def receive(self) -> QueueMessage | None:
         """The next visible message, hidden from others until it is deleted or let go."""
