@@ -21,7 +21,6 @@ POINTS = (
     "deletes.chunk", "continuation.before", "continuation.after", "finish.before", "finish.after", "log.before",
     "log.after", "acknowledge.before", "window.created", "window.cursor", "rehash.before_commit",
     "rehash.after_commit", "verify.saved", "verify.concluded",
-    "rehash.after_commit",
     "chunk.held", "release.pick", "release.landed", "release.before_commit", "release.after_commit",
     "retry.before_create", "retry.after_create", "replay.pick", "replay.before_commit", "replay.after_commit",
 )  # fmt: skip

@@ -144,7 +144,7 @@ def test_source_that_became_empty_needs_an_override(make_world: MakeWorld, strat
     assert run["status"] == ("failed" if strategy == "full" else "partial")
 
 
-@pytest.mark.parametrize("strategy", ["full", "hash"])
+@pytest.mark.parametrize("strategy", ["full", "hash", "rowversion"])
 def test_guard_refuses_too_many_and_takes_one_shot_override(make_world: MakeWorld, strategy: str) -> None:
     world = make_world([table(strategy)], rows(40), entity={"delete_after_missing": 1})
     world.sync()

@@ -20,9 +20,9 @@ SLUG = "orders"
 Good = tuple[str | None, Decimal | None]
 
 
-def read_source(erp: SampleErp) -> list[dict[str, Any]]:
+def read_source(erp: SampleErp, slug: str = SLUG) -> list[dict[str, Any]]:
     """Every committed row with its version; amounts as Decimal or as whatever was put there."""
-    page = json.loads(erp.connector.data(SLUG, {"page_size": "10000"}), parse_float=Decimal)
+    page = json.loads(erp.connector.data(slug, {"page_size": "10000"}), parse_float=Decimal)
     return [row["data"] | {"version": row.get("row_version")} for row in page["rows"]]
 
 
@@ -125,7 +125,7 @@ def watermark_problems(world: World) -> list[str]:
     """Rows at or below the watermark that are neither stored in that version nor rejected. True at any time."""
     if world.strategy != "rowversion":
         return []
-    watermark = world.one("SELECT watermark FROM bridge.erp_sync_state")
+    watermark = world.one("SELECT watermark FROM bridge.erp_sync_state WHERE entity_uid = %s", world.entity)
     if watermark is None:
         return []
     target, rejected, waiting = world.target(), open_rejects(world), waiting_versions(world)

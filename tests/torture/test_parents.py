@@ -10,7 +10,7 @@ from shared.failpoints import POINTS
 from shared.sync.guards import Guards
 from tests.torture import oracle
 from tests.torture.conftest import MakeWorld
-from tests.torture.test_kill_points import torment
+from tests.torture.test_kill_points import KILLS, torment
 from tests.torture.world import SLUG, World
 
 pytestmark = pytest.mark.torture
@@ -72,17 +72,18 @@ def settle(world: World) -> None:
         world.settle()
 
 
+@pytest.mark.parametrize("kills", KILLS)
 @pytest.mark.parametrize("strategy", ["rowversion", "hash", "full"])
 @pytest.mark.parametrize("point", RELEASES)
 def test_kill_while_children_are_held_or_released(
-    make_world: MakeWorld, point: str, strategy: Strategy
+    make_world: MakeWorld, point: str, strategy: Strategy, kills: int
 ) -> None:
     world = small_world(make_world, strategy)
     assert world.one("SELECT count(*) FROM bridge.pending_children") > 50
     world.erp.insert("customers", [customer(6), customer(7)])
     world.erp.insert(SLUG, [order(n) for n in range(301, 320)])
     world.due()
-    killed = torment(world, f"{point}=kill", 1, tiny=False)
+    killed = torment(world, f"{point}=kill", kills, tiny=False)
     settle(world)
     assert killed or (point in ("chunk.held",) and strategy == "full"), world.story(f"{point} was never hit")
     assert not (found := misplaced(world)), world.story(*found)

@@ -2,7 +2,8 @@
 
 Run as `python -m tests.torture.worker`; commands come as JSON lines on stdin, answers leave on stdout.
 
-    {"op": "start", "env": {...}, "arm": "...", "log": path, "action": ["tick"] | ["window"] | ["deliver", body, id, count],
+    {"op": "start", "env": {...}, "arm": "...", "log": path, "action": ["tick"] | ["window"] | ["deliver", body, id, count]
+     | ["pump", file whose presence ends it, seed],
      "chunk_rows": n, "delete_batch": n}              -> {"pid": n}
     {"op": "wait", "pid": n}                          -> {"code": n | null, "signal": n | null, "stopped": bool}
 """
@@ -11,14 +12,23 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import sys
+import time
 import traceback
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from azure.core.exceptions import ResourceNotFoundError
+
+if TYPE_CHECKING:
+    from shared.composition import App
 
 CODE_OF_ERRORS = 3
+DUPLICATED = 0.2
+PUMP_VISIBILITY_S = 15
 
 
 def serve() -> None:
@@ -109,10 +119,34 @@ def _act(command: dict[str, Any]) -> None:
         app.detect_changes()
     elif kind == "window":
         app.load_in_window()
+    elif kind == "pump":
+        _pump(app, *rest)
     else:
         body, message_id, dequeue_count = rest
         app.sync_table(body.encode(), message_id, dequeue_count)
     app.close()
+
+
+def _pump(app: App, stop: str, seed: int) -> None:
+    """Work like a host on whatever is visible, every fifth message sent a second time, until `stop` exists."""
+    from azure.storage.queue import QueueClient, TextBase64DecodePolicy, TextBase64EncodePolicy
+
+    chance = random.Random(seed)
+    queue = QueueClient.from_connection_string(
+        os.environ["AzureWebJobsStorage"], os.environ["SYNC_QUEUE_NAME"],  # noqa: SIM112 - its name
+        message_decode_policy=TextBase64DecodePolicy(), message_encode_policy=TextBase64EncodePolicy(),
+    )  # fmt: skip
+    while not os.path.exists(stop):
+        message = queue.receive_message(visibility_timeout=PUMP_VISIBILITY_S)
+        if message is None:
+            time.sleep(0.05)
+            continue
+        if chance.random() < DUPLICATED:
+            queue.send_message(message.content)
+        app.sync_table(message.content.encode(), message.id, message.dequeue_count or 1)
+        with suppress(ResourceNotFoundError):  # it took too long, so another host has the message now
+            queue.delete_message(message)
+    queue.close()
 
 
 if __name__ == "__main__":

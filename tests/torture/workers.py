@@ -50,6 +50,9 @@ class Attempt:
     def wake(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
 
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
     def said(self) -> str:
         return self.log.read_text(errors="replace")
 
@@ -66,12 +69,14 @@ class Workers:
         )  # fmt: skip
         assert self._read() == {"ready": True}
 
-    def start(self, action: list[Any], env: Mapping[str, str], arm: str = "") -> Attempt:
+    def start(
+        self, action: list[Any], env: Mapping[str, str], arm: str = "", chunk_rows: int = CHUNK_ROWS
+    ) -> Attempt:
         """Fork a process that performs the action with these failpoints armed."""
         self._count += 1
         log = self._folder / f"attempt-{self._count}.log"
         command = {"op": "start", "env": dict(env), "arm": arm, "log": str(log), "action": action,
-                   "chunk_rows": CHUNK_ROWS, "delete_batch": DELETE_BATCH}  # fmt: skip
+                   "chunk_rows": chunk_rows, "delete_batch": DELETE_BATCH}  # fmt: skip
         return Attempt(self, self.ask(command)["pid"], log)
 
     def ask(self, command: dict[str, Any]) -> dict[str, Any]:

@@ -92,10 +92,15 @@ class World:
     gone: list[int] = field(default_factory=list)
     broken: list[int] = field(default_factory=list)
     held: Any = None
+    chunk_rows: int = CHUNK_ROWS
+    line: psycopg.Connection[DictRow] | None = None  # kept open where thousands of questions are asked
 
     # the database, as a person sees it
 
     def ask(self, text: str, *values: object) -> list[DictRow]:
+        if self.line is not None:
+            cursor = self.line.execute(text, values or None)  # type: ignore[call-overload]
+            return cursor.fetchall() if cursor.description else []
         with psycopg.connect(self.dsn, autocommit=True, row_factory=dict_row) as connection:
             cursor = connection.execute(text, values or None)
             return cursor.fetchall() if cursor.description else []
@@ -182,7 +187,9 @@ class World:
     def start(self, action: list[Any], arm: str = "", **env: str) -> Attempt:
         """The same in a process of its own, with failpoints armed."""
         self.step(f"process: {action[0]} {arm}")
-        return self.workers.start(action, self.env | env | {"MIGRATE_ON_START": "false"}, arm)
+        return self.workers.start(
+            action, self.env | env | {"MIGRATE_ON_START": "false"}, arm, self.chunk_rows
+        )
 
     def receive(self) -> QueueMessage | None:
         """The next visible message, hidden from others until it is deleted or let go."""

@@ -267,6 +267,10 @@ class SampleErp:
         """Spoil answers whose path contains `path`: after `skip` good ones, the next `times` get `status`."""
         self._failures.append(_Failure(path, status, times, skip))
 
+    def heal(self) -> None:
+        """Forget the failures that are still to come."""
+        self._failures.clear()
+
     def due_failure(self, path: str) -> int | None:
         """The status this request must fail with, counting it; None to answer truly."""
         for failure in self._failures:

@@ -91,6 +91,10 @@ class Runs:
         if purpose == "refresh":
             generation = self._open_generation(connection, entity_uid, asked["requested_by"])
         config = self._freeze(connection, entity_uid, generation, purpose)
+        if purpose == "delta" and config.strategy == "rowversion" and asked["allow_deletes"] is not None:
+            # A delta by row version never deletes: what is allowed must reach the pass that does.
+            purpose = "sweep"
+            config = self._freeze(connection, entity_uid, generation, purpose)
         run = {
             "uid": self._uuid7(),
             "entity": entity_uid,
