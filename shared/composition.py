@@ -299,7 +299,7 @@ class App:
         """What verifications keep, and which are due."""
         from shared.adapters.postgres.verifications import PostgresVerifications
 
-        return PostgresVerifications(self.database, lease_s=LEASE_S)
+        return PostgresVerifications(self.database, lease_s=LEASE_S, seal=self.masks.sealed)
 
     @cached_property
     def runner(self) -> "SliceRunner":
@@ -366,7 +366,7 @@ class App:
         """What makes plans."""
         from shared.sync.plan import Planner
 
-        return Planner(self.planning, self.guards, self.clock)
+        return Planner(self.planning, self.guards, self.clock, mask_key=self.masks.key_of)
 
     def _freezing(self) -> "Freezing":
         from shared.adapters.postgres.freezing import Freezing

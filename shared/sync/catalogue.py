@@ -29,9 +29,8 @@ from shared.sync.rules import RulesError, parse_rules
 
 Dialect = Literal["oracle", "sqlserver", "postgres", "ansi"]
 DAY_S = 86_400
-FIRST_TENANT = (
-    "default"  # there before tenants were told apart: schemas and secrets that are nobody's are its own
-)
+# There before tenants were told apart: schemas and secrets that are nobody's are its own.
+FIRST_TENANT = "default"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from shared.errors import ConflictError
 from shared.sync import types
-from shared.sync.catalogue import Catalogued, Change, FieldMapping, key_targets
+from shared.sync.catalogue import Catalogued, Change, FieldMapping, key_targets, sources_of
 
 _NOBODY = UUID(int=0)
 
@@ -58,6 +58,9 @@ class PlanNeededError(ConflictError):
         self.plan = plan
 
 
+_MASKED = "what is stored of it goes at once, as does the payload of rejects; the next pass brings it masked"
+
+
 def acts_of(before: Catalogued, change: Change) -> tuple[Act, ...]:
     """What of a person's change needs consent where rows are stored; empty where nothing does."""
     if not change.reset and not change.narrowed:
@@ -93,10 +96,15 @@ def _key_acts(before: Catalogued, after: Catalogued) -> list[Act]:
 
 def _mapping_acts(before: Catalogued, after: Catalogued) -> list[Act]:
     wanted = {mapping.target: mapping for mapping in after.mappings}
+    hidden = {
+        name for mapping in after.mappings if mapping.rules.mask != "none" for name in sources_of(mapping)
+    }
     acts = []
     for old in before.mappings:
         new = wanted.get(old.target)
-        if new is None:
+        if old.rules.mask == "none" and hidden & set(sources_of(old)):
+            acts.append(Act("mask", old.target, _MASKED, destructive=True))
+        elif new is None:
             acts.append(Act("unmap", old.target, "the column and its values stay, and are no longer written"))
         elif (old.source, old.expression) != (new.source, new.expression):
             acts.append(Act("remap", old.target, f"is made from {_source(new)} instead of {_source(old)}"))

@@ -129,7 +129,7 @@ class Planner:
     target: Target
     guards: Guards
     clock: Clock
-    mask_key: Callable[[], bytes | None] = lambda: None
+    mask_key: Callable[[RunConfig], bytes | None] = lambda config: None
     budget_s: float = BUDGET_S
     sample_rows: int = SAMPLE_ROWS
 
@@ -139,7 +139,7 @@ class Planner:
         config, before = subject.config, self._begun(subject, timed)
         tally = _Tally(missing=subject.missing)
         deadline = began + self.budget_s
-        stages = Stages(config, self.mask_key())
+        stages = Stages(config, self.mask_key(config))
         sized = (
             replace(config, page_size=min(config.page_size, self.sample_rows)) if mode == "sample" else config
         )

@@ -11,7 +11,7 @@ from shared.errors import TargetUnavailableError
 from shared.failpoints import hit
 from shared.sync.guards import Guards
 from shared.sync.load import apply, without_refused
-from shared.sync.model import ROW
+from shared.sync.model import ROW, RunConfig
 from shared.sync.ports import ChunkConflictError, Claim, Counters, RowsRefusedError, Target
 from shared.sync.replay import UID, Replayed, replayed
 
@@ -25,7 +25,7 @@ class Retry:
     target: Target
     guards: Guards
     batch: int
-    mask_key: Callable[[], bytes | None] = lambda: None
+    mask_key: Callable[[RunConfig], bytes | None] = lambda config: None
 
     def step(self, claim: Claim) -> Counters | None:
         """One committed batch, or None when nothing is due; raises TargetUnavailableError when rivals kept coming."""
@@ -57,7 +57,7 @@ class Retry:
         if found is None:
             return None
         refused, read_at = found
-        batch = replayed(refused, read_at, claim.config, self.mask_key(), self.guards.settle)
+        batch = replayed(refused, read_at, claim.config, self.mask_key(claim.config), self.guards.settle)
         hit("replay.pick")
         try:
             return self._land(batch, claim)

@@ -24,6 +24,7 @@ from shared.sync.feed import CHUNK_ROWS, Feed, Progressed, Reading, joined
 from shared.sync.fetch import Source, Walk
 from shared.sync.guards import Guards
 from shared.sync.load import load
+from shared.sync.model import RunConfig
 from shared.sync.ports import Claim, Clock, Counters, Ending, Ledger, Night, Target
 from shared.sync.rehash import rehash
 from shared.sync.retry import Retry
@@ -58,7 +59,7 @@ class SliceRunner:
     split_rows: int
     tell: Told
     verifier: Verifier
-    mask_key: Callable[[], bytes | None] = lambda: None
+    mask_key: Callable[[RunConfig], bytes | None] = lambda config: None
     open_claim: Callable[[Claim], Claim] = lambda claim: claim
     chunk_rows: int = CHUNK_ROWS
     delete_batch: int = DELETE_BATCH
@@ -194,7 +195,7 @@ class SliceRunner:
         return None
 
     def _reading(self, claim: Claim, source: Source, started: float) -> Reading:
-        stages = Stages(claim.config, self.mask_key())
+        stages = Stages(claim.config, self.mask_key(claim.config))
         deadline = started + self.budget_s
         return Reading(claim, source, stages, self.guards, self.clock, deadline, self.chunk_rows)
 

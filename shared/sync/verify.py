@@ -70,7 +70,7 @@ class Worker(Protocol):
     @property
     def chunk_rows(self) -> int: ...
     @property
-    def mask_key(self) -> Callable[[], bytes | None]: ...
+    def mask_key(self) -> Callable[[RunConfig], bytes | None]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,9 @@ class _Verification:
     def _chunks(self, standing: Standing) -> Generator[Taken, None, None]:
         summing = standing.step == "sum"
         stages = Stages(
-            self.config, self.worker.mask_key(), identify=fingerprint.apply if summing else fingerprint.named
+            self.config,
+            self.worker.mask_key(self.config),
+            identify=fingerprint.apply if summing else fingerprint.named,
         )
         deadline = self.started + self.worker.budget_s
         reading = Reading(self.claim, self.source, stages, self.worker.guards, self.worker.clock, deadline,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,7 +16,9 @@ from shared.adapters.postgres.freezing import Freezing
 from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.overview import Overview
 from shared.adapters.postgres.runs import Runs
+from shared.adapters.postgres.schedules import Schedules
 from shared.adapters.postgres.slices import Retry, Slices
+from shared.adapters.postgres.verifications import PostgresVerifications
 from shared.api.app import create_app
 from shared.composition import new_uid
 from shared.sync.catalogue import Defaults
@@ -39,6 +42,8 @@ class RealWorld(World):
             discovery=DiscoveryService(catalogue, new_uid),
             runs=runs(self.database, catalogue),
             overview=Overview(self.database),
+            verifications=PostgresVerifications(self.database, lease_s=660),
+            schedules=Schedules(self.database, runs(self.database, catalogue)),
             migrate=lambda: migrate(self.database),
             new_uid=new_uid,
         )
@@ -49,6 +54,17 @@ class RealWorld(World):
         self.run = self.post(f"/api/v1/entities/{self.entity}/full-refresh")["run_uid"]
         self.post(f"/api/v1/sync/stop/{self.run}")
         self.record = self.reject()
+
+    @cached_property
+    def verification(self) -> str:
+        """A verification that was asked for and stopped, when first asked for here."""
+        return self.verified()
+
+    def verified(self) -> str:
+        """A verification that was asked for and stopped."""
+        uid = self.post(f"/api/v1/entities/{self.entity}/verify")["verification_uid"]
+        self.post(f"/api/v1/sync/stop/{uid}")
+        return str(uid)
 
     def post(self, at: str, **more: Any) -> Any:
         answer = self.ask("POST", at, **more)
@@ -88,9 +104,15 @@ def world(database: str) -> Iterator[RealWorld]:
 
 @pytest.mark.parametrize("tenant", ["north", "default"])
 def test_each_named_thing_exists_only_for_its_tenant(world: RealWorld, tenant: str) -> None:
+    assert world.verification  # asked for while no other run is in flight
     # Deletions last, or nothing is left to ask for.
     routes: list[APIRoute] = sorted(
-        NAMED, key=lambda route: (method(route) == "DELETE", "entities" not in route.path)
+        NAMED,
+        key=lambda route: (
+            method(route) == "DELETE",
+            "schedules" not in route.path,
+            "entities" not in route.path,
+        ),
     )
     for route in routes:
         answer = world.ask(

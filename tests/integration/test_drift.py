@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from shared.adapters.descriptions import offered
 from shared.adapters.postgres.catalogue import DiscoveryService
 from tests.integration.drifting import (
     add,
@@ -234,9 +233,9 @@ def test_two_alters_at_once_are_serialised_and_both_land(make_world: MakeWorld) 
     add(world, "one", 1)
     connector = world.app.catalogue.connector(UUID(world.connector_uid))
     service = DiscoveryService(world.app.catalogue, uuid4)
-    first = offered(world.app.connectors.open(connector))
+    first = list(world.app.connectors.open(connector).list_apis())
     add(world, "two", 2)
-    second = offered(world.app.connectors.open(connector))
+    second = list(world.app.connectors.open(connector).list_apis())
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(lambda d: service.discover(connector, d, actor="ada"), (first, second)))
     assert {one.status for found in outcomes for one in found} == {"refreshed"}

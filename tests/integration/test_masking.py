@@ -14,6 +14,7 @@ from azure.data.tables import TableServiceClient
 from psycopg import sql
 
 from infra.local.sample_erp import Json, TableSpec, parse_columns
+from shared.adapters.postgres.holding import Backoff
 from shared.adapters.postgres.target import PostgresTarget
 from shared.composition import new_uids
 from tests.integration.harness import MakeWorld, Row, World
@@ -69,7 +70,7 @@ def with_key(world: World, **key: str) -> World:
 def put_masks(world: World, masks: dict[str, str]) -> Any:
     mappings = [m | masking(m, masks.get(m["source"], "none")) for m in world.entity("t")["field_mappings"]]
     entity = world.entity("t") | {"field_mappings": mappings}
-    answer = world.ask("PUT", f"/api/v1/entities/{entity['uid']}", entity)
+    answer = world.agreed("PUT", f"/api/v1/entities/{entity['uid']}", entity)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -177,11 +178,41 @@ def test_background_load_keeps_its_cursor_sealed_from_night_to_night(make_world:
     assert len(world.rows("t", "code")) == 36
 
 
+@pytest.mark.parametrize("strategy", ["full", "hash"])
+def test_table_read_in_parts_tells_no_masked_key_where_they_part(
+    make_world: MakeWorld, strategy: str
+) -> None:
+    world = masked(make_world, strategy, 36, split_rows=10)
+    world.tick()
+    world.deliver_one()
+    assert world.sql("SELECT count(*) AS n FROM bridge.sync_slices")[0]["n"] > 1
+    assert leaks(world) == []
+    world.pump()
+    assert len(world.rows("t", "code")) == 36 and world.runs("t")[0]["status"] == "success"
+    assert leaks(world) == []
+
+
+def test_plans_and_verifications_hold_masks_like_runs(make_world: MakeWorld) -> None:
+    world = masked(make_world, "hash")
+    world.sync()
+    plan = world.post(f"/api/v1/entities/{world.uid('t')}/plan")
+    assert "canary" not in json.dumps(plan)
+    world.sql("UPDATE public.t SET note = 'behind' WHERE note = 'n3'")
+    world.compose(slice_budget_seconds=0.000001)
+    with_key(world)
+    run = world.post(f"/api/v1/entities/{world.uid('t')}/verify")["verification_uid"]
+    while world.deliver_one():
+        assert leaks(world) == []
+    found = world.get(f"/api/v1/verifications/{run}")
+    assert "canary" not in json.dumps(found)
+    assert found["outcome"] == "different", found["why"]
+
+
 def test_without_the_seal_a_cursor_would_tell_a_masked_key(make_world: MakeWorld) -> None:
     world = masked(make_world, "hash", slice_budget_seconds=0.000001)
     world.compose(chunk_rows=1)
     with_key(world)
-    bare = PostgresTarget(world.app.database, lease_s=660, uuid7=new_uids)
+    bare = PostgresTarget(world.app.database, lease_s=660, uuid7=new_uids, backoff=Backoff(60, 3600))
     world.app.runner = replace(world.app.runner, target=bare)
     world.tick()
     world.deliver_one()
@@ -219,6 +250,11 @@ def test_masking_a_column_later_forgets_what_was_stored_before(make_world: MakeW
     world.erp.delete("t", [{"note": "n2"}])
     world.sweep("t")
     assert leaks(world)
+    asked = world.entity("t")
+    mappings = [m | masking(m, MASKS.get(m["source"], "none")) for m in asked["field_mappings"]]
+    answer = world.ask("PUT", f"/api/v1/entities/{asked['uid']}", asked | {"field_mappings": mappings})
+    acts = {(act["kind"], act["target"]) for act in answer.json()["plan"]["actions"] if act["destructive"]}
+    assert acts == {("mask", c) for c in (*MASKS, "salary")}
     put_masks(world, MASKS)
     assert leaks(world) == []
     world.sync()
@@ -232,7 +268,7 @@ def test_key_of_a_filled_table_is_not_masked_later(make_world: MakeWorld) -> Non
     world.sync()
     entity = world.entity("t")
     mappings = [m | masking(m, "hash" if m["source"] == "code" else "none") for m in entity["field_mappings"]]
-    answer = world.ask("PUT", f"/api/v1/entities/{entity['uid']}", entity | {"field_mappings": mappings})
+    answer = world.agreed("PUT", f"/api/v1/entities/{entity['uid']}", entity | {"field_mappings": mappings})
     assert (answer.status_code, "TRUNCATE" in answer.json()["hint"]) == (409, True)
 
 

@@ -37,12 +37,16 @@ class TwoTenants(RealWorld):
         self.post(f"/api/v1/sync/stop/{self.run}")
         self.run = self.post(f"/api/v1/entities/{self.entity}/sync")["run_uid"]
         self.record = self.reject()
+        self.checked = self.verified()
         self.load = self.post("/api/v1/schedules", json={"entity_uid": self.entity})["uid"]
         self.source.described = (OFFERED,)
 
     @property
     def theirs(self) -> list[str]:
-        return ["canary", *map(str, (self.connector, self.entity, self.run, self.record, self.load))]
+        return [
+            "canary",
+            *map(str, (self.connector, self.entity, self.run, self.record, self.load, self.checked)),
+        ]
 
     def routes(self) -> Iterator[tuple[str, str, list[str]]]:
         """Method, path and query parameters of every route there is."""
@@ -54,7 +58,9 @@ class TwoTenants(RealWorld):
     def own_of(self, path: str) -> Any:
         """What the other tenant has for the path's parameter."""
         own = {"connectors": self.connector, "entities": self.entity, "failed-records": self.record}
-        for part, value in (own | {"schedules": self.load, "tenants": THEIRS}).items():
+        for part, value in (
+            own | {"schedules": self.load, "verifications": self.checked, "tenants": THEIRS}
+        ).items():
             if f"/{part}/" in path:
                 return value
         return self.run

@@ -20,7 +20,7 @@ from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres import adoption, tenancy
 from shared.adapters.postgres.database import Connection, Database, translate
-from shared.adapters.postgres.remasking import forget_unmasked
+from shared.adapters.postgres.remasking import forget_adopted, forget_unmasked
 from shared.adapters.postgres.reshape import is_filled
 from shared.adapters.postgres.tables import prepare_target, read_state, target
 from shared.errors import AppError, ConflictError, NotFoundError, TargetUnavailableError
@@ -312,6 +312,7 @@ class Catalogue:
             self._follow(connection, before, change, rekeyed=rekeyed)
             forget_unmasked(connection, self._schema, before, after)
         elif is_filled(connection, target(after)):
+            forget_adopted(connection, after)
             # Rows that a deleted entity left: nobody knows by which rules, or how far, they were hashed.
             self._want_rehash(connection, after.entity.uid, "adopt")
         self._audit(connection, place.actor, place.action, str(after.entity.uid), {"slug": place.slug})
@@ -362,6 +363,7 @@ class Catalogue:
         self._store_mappings(connection, after)
         connection.execute(query("catalogue_state_insert", self._schema), {"uid": after.entity.uid})
         adoption.take_over(connection, found)
+        forget_adopted(connection, after)
         self._want_rehash(connection, after.entity.uid, "adopt")
         details = {"plan_hash": plan.plan_hash, "acts": adoption.acts_summary(plan.acts)}
         self._audit(connection, place.actor, "entity.adopt", str(after.entity.uid), details)

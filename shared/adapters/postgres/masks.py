@@ -8,7 +8,6 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from threading import local
 from typing import Any
 
 from blake3 import blake3
@@ -23,6 +22,7 @@ from shared.sync.ports import Claim
 MINIMUM_BYTES = 16
 _SEAL_CONTEXT = "tributary 2026 seal of cursors"
 _SEALED = "sealed"
+_REMEMBERED = 10_000  # tables under hash masks whose key a process knows
 
 
 Seal = Callable[[Mapping[str, Any], RunConfig], Mapping[str, Any]]
@@ -38,13 +38,16 @@ class Masks:
 
     def __init__(self, database: Database, name: str, read: Callable[[str], str]) -> None:
         self._database, self._name, self._read = database, name, read
-        # A slice works in one thread from its claim to its commits: the key it began with is the key it ends with.
-        self._opened = local()
+        # By entity and generation: the key a slice began with is the key it ends with, in whichever thread.
+        self._settled: dict[tuple[str, int], bytes] = {}
 
-    def key(self) -> bytes | None:
-        """The key that this thread's slice was opened with; None where it needs none."""
-        key: bytes | None = getattr(self._opened, "key", None)
-        return key
+    def key(self, config: RunConfig) -> bytes | None:
+        """The key that the configuration's slices were opened with; None where it needs none."""
+        return self._settled.get((config.entity_uid, config.generation))
+
+    def key_of(self, config: RunConfig) -> bytes | None:
+        """The key as it is now, for looking without writing; None where the configuration needs none."""
+        return self._fresh(config) if masking.needs_key(config) else None
 
     def opened(self, claim: Claim) -> Claim:
         """The claim, its cursors readable; first of all its generation's masks must be this key's.
@@ -53,8 +56,11 @@ class Masks:
         """
         if not masking.needs_key(claim.config):
             return claim
-        self._opened.key = key = self._fresh(claim.config)
+        key = self._fresh(claim.config)
         self._settle(claim.config, masking.key_name(key))
+        if len(self._settled) >= _REMEMBERED:
+            self._settled.pop(next(iter(self._settled)), None)
+        self._settled[claim.config.entity_uid, claim.config.generation] = key
         walked = [_opened(cursor, key) for cursor in claim.walked]
         return replace(claim, cursor=claim.cursor and _opened(claim.cursor, key), walked=walked)
 
@@ -62,7 +68,7 @@ class Masks:
         """The cursor as it may be stored."""
         if not masking.needs_key(config):
             return cursor
-        key = self.key() or self._fresh(config)
+        key = self.key(config) or self._fresh(config)
         return {_SEALED: _fernet(key).encrypt(json.dumps(cursor).encode()).decode()}
 
     def _fresh(self, config: RunConfig) -> bytes:

@@ -39,6 +39,17 @@ def forget_unmasked(connection: Connection, schema: str, before: Catalogued, aft
     _forget_waiting(connection, schema, after)
 
 
+def forget_adopted(connection: Connection, after: Catalogued) -> None:
+    """The same for a table that stood filled before its entity: whether its values are masked, nobody can tell."""
+    masked = [mapping.target for mapping in after.mappings if mapping.rules.mask != "none"]
+    target = sql.Identifier(after.entity.target_schema, after.entity.target_table)
+    keys = [name for name in masked if name in key_targets(after)]
+    if keys:
+        _require_empty(connection, target, after, keys[0])
+    if others := [name for name in masked if name not in keys]:
+        _blank(connection, target, others)
+
+
 def newly_masked(before: Catalogued, after: Catalogued) -> list[str]:
     """Target columns that hold plain values of what is masked from now on, be they mapped any longer or not."""
     hidden = {

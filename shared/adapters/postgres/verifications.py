@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres.database import Connection, Database
 from shared.adapters.postgres.fence import hold_fence, slice_update
+from shared.adapters.postgres.masks import Seal, as_it_is
 from shared.adapters.postgres.reading import PostgresReader
 from shared.adapters.postgres.slices import error_body
 from shared.errors import PermanentError
@@ -34,8 +35,9 @@ from shared.sync.verifying import (
 class PostgresVerifications:
     """`sync.verifying.Verifications`; every write is one fenced transaction. `lease_s` as for chunks."""
 
-    def __init__(self, database: Database, *, lease_s: int) -> None:
+    def __init__(self, database: Database, *, lease_s: int, seal: Seal = as_it_is) -> None:
         self._database, self._schema, self._lease_s = database, database.schema, lease_s
+        self._seal = seal
 
     def state(self, claim: Claim) -> SyncState:
         """What the entity's runs left."""
@@ -76,7 +78,7 @@ class PostgresVerifications:
                 body = {"side": piece.side, "body": _written(piece.rows)}
                 connection.execute(query("verification_piece", self._schema), names | body)
             hold_fence(connection, claim, self._schema)
-            cursor = Jsonb(msgspec.to_builtins(standing))
+            cursor = Jsonb(self._seal(msgspec.to_builtins(standing), claim.config))
             connection.execute(query("chunk_close", self._schema), slice_update(claim, Counters()) | {
                 "cursor": cursor, "chunks": 0, "lease_s": self._lease_s})  # fmt: skip
 

@@ -6,6 +6,7 @@ the connector protocol. Each call is one read-only transaction with one snapshot
 
 import json
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -62,6 +63,8 @@ class PostgresSource:
     ) -> None:
         self._address = parse_address(access.base_url, access.allowed_hosts)
         self._sessions = Sessions(self._address, access, resolver, sslrootcert)
+        # Who lets a source go without closing it leaves no connection open.
+        weakref.finalize(self, self._sessions.close).atexit = False
         self._tables: dict[str, tuple[float, Table]] = {}
         self._page_bytes = page_bytes
 

@@ -410,6 +410,11 @@ class World:
         self.verifications.rows.append(verification(self.run, self.entity))
 
     @property
+    def verification(self) -> Any:
+        """A verification of the entity."""
+        return self.run
+
+    @property
     def schedule(self) -> UUID:
         """A schedule of the entity, made when first asked for."""
         found = self.services.schedules.schedules(None)

@@ -65,9 +65,14 @@ def named(route: APIRoute) -> str:
 
 
 def path(route: APIRoute, world: World, uid: Any = None) -> str:
-    own = {"connectors": world.connector, "entities": world.entity, "failed-records": world.record,
-           "schedules": world.schedule}  # fmt: skip
-    known = next((v for k, v in own.items() if k in route.path), world.run)
+    own = {
+        "connectors": "connector",
+        "entities": "entity",
+        "failed-records": "record",
+        "schedules": "schedule",
+        "verifications": "verification",
+    }
+    known = next((getattr(world, v) for k, v in own.items() if k in route.path), world.run)
     return route.path.format(uid=uid or known, run_uid=uid or known, name="default")
 
 
