@@ -285,9 +285,11 @@ def test_sigterm_lets_running_functions_finish_and_exits_zero(rig: Rig, tmp_path
     command = [sys.executable, "-m", "infra.local.host", "--port", str(port), "--app", str(rig.directory)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        until(lambda: "Executing 'on_message'" in (process.stderr.readline() if process.stderr else ""))
-        process.send_signal(signal.SIGTERM)
-        gate.touch()
+        try:
+            until(lambda: "Executing 'on_message'" in (process.stderr.readline() if process.stderr else ""))
+        finally:
+            process.send_signal(signal.SIGTERM)
+            gate.touch()
         process.stderr.read()
     assert process.returncode == 0
     assert rig.reports(1)[0]["count"] == 1
