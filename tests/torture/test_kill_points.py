@@ -17,10 +17,10 @@ NIGHTLY = os.environ.get("NIGHTLY") == "1"
 KILLS = (1, 2) if NIGHTLY else (1,)
 STRATEGIES = ("full", "hash", "rowversion")
 # Hit by adopting a table and by another key only, which have tests of their own.
-ELSEWHERE = {"rehash.before_commit", "rehash.after_commit"}
+ELSEWHERE = {"rehash.before_commit", "rehash.after_commit", "verify.saved", "verify.concluded"}
 # What a strategy's second sync cannot pass through, so that a point that is never hit is never taken for a good one;
 # background loads have their own test below.
-BY_NIGHT = {"window.created", "window.cursor", "verify.saved", "verify.concluded"}
+BY_NIGHT = {"window.created", "window.cursor"}
 # Points of waiting rows are met only where parents are declared, or rejects tried again: see test_parents.py.
 OTHERS = {point for point in POINTS if point.split(".")[0] in ("release", "retry", "replay")} | {"chunk.held"}
 NEVER = {
