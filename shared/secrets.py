@@ -3,10 +3,12 @@
 Adapters ask a `Secrets` for a value when they sign in, and once more with `reload` after a refusal.
 """
 
+import os
 import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from shared.errors import ConfigurationError, SourceThrottledError, SourceUnavailableError, TransientError
@@ -117,6 +119,37 @@ class CachedVault:
         with self._lock:
             self._values[name] = (self._clock() + (self._ttl_s if lasts_s is None else lasts_s), value)
         return value
+
+
+class DirectoryVault:
+    """A folder that only its owner can read: one file a name. For one machine, where there is no vault."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, name: str) -> str:
+        """The newest value; raises ConfigurationError for a name that is not there."""
+        try:
+            return self._file(name).read_text("utf-8")
+        except FileNotFoundError:
+            raise ConfigurationError(
+                f"secret {name!r}: not in {self._folder}", hint="it is written there when it is made"
+            ) from None
+
+    def write(self, name: str, value: str) -> None:
+        """Keep the value; an older one is gone."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = self._file(name).with_suffix(".new")
+        with os.fdopen(
+            os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
+        ) as file:
+            file.write(value)
+        fresh.replace(self._file(name))
+
+    def _file(self, name: str) -> Path:
+        if not SECRET_NAME.fullmatch(name):
+            raise ConfigurationError(f"secret {name!r}: not a name", hint="letters, digits and hyphens")
+        return self._folder / name.lower()
 
 
 class AzureKeyVault:

@@ -100,6 +100,7 @@ class Settings(BaseSettings):
     domain_db_connection_string: SecretStr | None = None
     databricks_hosts: str = ""
     databricks_token: SecretStr | None = None
+    local_vault_dir: str | None = None
 
     @property
     def sslmode(self) -> str:

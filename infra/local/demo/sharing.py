@@ -74,7 +74,9 @@ class Sharing:
             if status["State"] not in states:
                 return status
             if time.monotonic() > deadline:
-                raise DemoError(f"{at} is still {status['State']} after {WAIT_S:.0f} s; see .local/logs/host.log")
+                raise DemoError(
+                    f"{at} is still {status['State']} after {WAIT_S:.0f} s; see .local/logs/host.log"
+                )
             time.sleep(POLL_S)
 
     def _show_exposure(self) -> None:

@@ -25,9 +25,7 @@ def answer_several(
     return UploadsOut(results=[_result(workflow, who, workspace_url, file, dry_run) for file in files])
 
 
-def _result(
-    workflow: Workflow, who: Actor, workspace_url: str, file: UploadFile, dry_run: bool
-) -> UploadOut:
+def _result(workflow: Workflow, who: Actor, workspace_url: str, file: UploadFile, dry_run: bool) -> UploadOut:
     try:
         return answer_one(workflow, who, workspace_url, file, dry_run=dry_run)
     except RequestError as error:
