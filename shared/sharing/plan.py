@@ -6,7 +6,7 @@ actions means that everything is as the pack wants it: drift is the same questio
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -51,7 +51,7 @@ class Plan:
     contributions: tuple[Contribution, ...]
     facts: Mapping[str, str]
     findings: tuple[Finding, ...]
-    hash: str = field(default="")
+    hash: str = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hash", self._hash())
@@ -93,9 +93,8 @@ class Plan:
         """The inverse of `to_document`; ValueError for another version, or where the hash is not its content's."""
         if document.get("version") != VERSION:
             raise ValueError(f"plan of version {document.get('version')!r}; this release reads {VERSION}")
-        actions = tuple(plan_actions.from_document(each) for each in document["actions"])
-        bare = {k: v for k, v in document.items() if k not in ("version", "hash")}
-        made = replace(msgspec.convert({**bare, "actions": ()}, cls), actions=actions)
+        plain = {name: msgspec.convert(document[name], kind) for name, kind in _PLAIN.items()}
+        made = cls(actions=tuple(plan_actions.from_document(each) for each in document["actions"]), **plain)
         if made.hash != document["hash"]:
             raise ValueError(f"plan {document['hash']}: its content is not the one that was hashed")
         return made
@@ -106,6 +105,18 @@ class Plan:
             [_signed(action) for action in self.actions],
         ]  # fmt: skip
         return sha256(canonical(said).encode()).hexdigest()
+
+
+_PLAIN: Mapping[str, Any] = {
+    "pack_id": UUID,
+    "workspace": str,
+    "identity": str,
+    "readings": tuple[ReadingChange, ...],
+    "networks": tuple[NetworkChange, ...],
+    "contributions": tuple[Contribution, ...],
+    "facts": dict[str, str],
+    "findings": tuple[Finding, ...],
+}
 
 
 def _signed(action: Action) -> list[object]:

@@ -227,21 +227,17 @@ def from_document(document: Mapping[str, Any]) -> Action:
     """The inverse of `to_document`; raises msgspec.ValidationError for what is no action of this release."""
     kind = msgspec.convert(document["kind"], Kind)
     body = msgspec.convert(document["body"], _BODIES[kind])
-    plain = msgspec.convert({**document, "body": None}, _Plain)
-    return Action(**{**{name: getattr(plain, name) for name in _PLAIN}, "body": body})
+    plain = {name: msgspec.convert(document[name], said) for name, said in _PLAIN.items()}
+    return Action(kind=kind, body=body, **plain)
 
 
-@dataclass(frozen=True, slots=True)
-class _Plain:
-    kind: Kind
-    target: str
-    reason: str
-    widens: bool
-    destructive: bool
-    needs: tuple[int, ...]
-
-
-_PLAIN = tuple(_Plain.__dataclass_fields__)
+_PLAIN: Mapping[str, Any] = {
+    "target": str,
+    "reason": str,
+    "widens": bool,
+    "destructive": bool,
+    "needs": tuple[int, ...],
+}
 
 
 def batches(changes: Sequence[ObjectChange]) -> list[tuple[ObjectChange, ...]]:
