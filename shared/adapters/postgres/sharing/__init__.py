@@ -1,4 +1,4 @@
-"""Share packs in PostgreSQL: schema `deltashare` (versions and logs), schema `deltashare_state` (what carries them through).
+"""Share packs in PostgreSQL: schema `deltashare` has versions and logs, `deltashare_state` what carries packs through.
 
 versions.py      the one writer of versions, in batches; reads as of a time
 uploads.py       packs: created once from the same bytes, reopened, resumed, rolled back
