@@ -115,8 +115,9 @@ class Records(Protocol):
         """How many are current and not deleted."""
         ...
 
-    def absent(self, kind: Listed, scope: str, job_uid: UUID) -> Sequence[str]:
-        """Ids of the live ones that the job's complete walk did not see (see `Progress.saw`)."""
+    def due(self, kind: Listed, scope: str, job_uid: UUID, *, full: bool) -> Sequence[str]:
+        """Ids of live ones to remove, by the job's marks (`Progress.save`): after a full walk those not seen,
+        otherwise those marked gone."""
         ...
 
     def remove(self, kind: Listed, scope: str, ids: Sequence[str], job_uid: UUID) -> int:
@@ -160,7 +161,8 @@ class Claim:
     """A job as this delivery holds it. `cursor` is where the walk stands, empty at its begin.
 
     `resume` is what the last good job left for the next: a delta link or a watermark. `full`: the walk lists
-    everything, so that what it does not see is gone. `allowed_removals`: a person's one-shot ceiling.
+    everything, so that what it does not see is gone. `proven` False: something could not be listed.
+    `allowed_removals`: a person's one-shot ceiling. `failures`: tries that failed since the last page was kept.
     """
 
     uid: UUID
@@ -174,6 +176,7 @@ class Claim:
     full: bool = False
     proven: bool = True
     allowed_removals: int | None = None
+    failures: int = 0
     counts: Counts = field(default_factory=Counts)
 
 
@@ -188,12 +191,15 @@ class LastJob:
 
 
 class Progress(Protocol):
-    """How far jobs got, and who works on them. Writes of a claim that another delivery took raise FencedError."""
+    """How far jobs got, and who works on them; marks live in deltashare_state.directory_marks(job_uid, id, present).
+
+    Writes of a claim that another delivery took raise FencedError.
+    """
 
     def request(
         self, kind: Kind, scope: str, requested_by: str, at: datetime, allowed_removals: int | None = None
-    ) -> UUID:
-        """The unfinished job of this kind and scope, or a new one."""
+    ) -> tuple[UUID, bool]:
+        """The unfinished job of this kind and scope and False, or a new one and True."""
         ...
 
     def latest(self) -> Sequence[LastJob]:
@@ -208,20 +214,23 @@ class Progress(Protocol):
         """The job, held for the lease; None where it is finished, unknown, held, or not due yet."""
         ...
 
-    def save(self, claim: Claim, seen: Sequence[str] = ()) -> None:
-        """Keep cursor, full, proven and counts, renew the lease, remember `seen` ids of a full walk."""
+    def save(self, claim: Claim, seen: Sequence[str] = (), gone: Sequence[str] = ()) -> None:
+        """Keep cursor, proven and counts, renew the lease, reset failures; mark ids as there or gone.
+
+        Of an id's marks the last one holds; one in both is there.
+        """
         ...
 
-    def restart(self, claim: Claim) -> None:
-        """Begin the walk again, in full: forget the cursor, what was seen and the link that was no good."""
+    def begin(self, claim: Claim) -> None:
+        """Keep full and resume, forget the cursor and the marks of an earlier attempt."""
         ...
 
-    def give_back(self, claim: Claim, delay_s: float, error: str | None) -> int:
-        """Let go of an unfinished job until later; how often that has happened because of an error."""
+    def give_back(self, claim: Claim, delay_s: float, error: str | None) -> None:
+        """Let go of an unfinished job until later; with an error its `failures` grow."""
         ...
 
     def finish(self, claim: Claim, status: JobStatus, resume: str | None, error: str | None) -> None:
-        """End the job, forget what it saw; `resume` None keeps what the last good job left."""
+        """End the job, forget its marks; `resume` None keeps what the claim had."""
         ...
 
 
@@ -270,12 +279,12 @@ class WorkspaceListing(Protocol):
         """Catalogs, schemas and tables, page by page, from behind a cursor given before."""
         ...
 
-    def oldest_active(self, workspace: str) -> datetime | None:
-        """When the oldest run that still runs began."""
+    def active_since(self, workspace: str) -> Sequence[datetime]:
+        """When each run that still runs began."""
         ...
 
-    def finished_runs(self, workspace: str, since: datetime) -> Iterator[Sequence[JobRun]]:
-        """Runs that began at or after `since` and have ended, page by page."""
+    def finished_runs(self, workspace: str, since: datetime, until: datetime) -> Iterator[Sequence[JobRun]]:
+        """Runs that began from `since` up to `until`, both included, and have ended; page by page."""
         ...
 
 
