@@ -35,9 +35,7 @@ def same_items(client: RecordingClient, member: str, read: Iterator[Any]) -> Non
     first = len(client.answers)
     items = [without_empty(each.as_dict()) for each in islice(read, 500)]
     assert items
-    assert items == [
-        without_empty(each) for page in client.answers[first:] for each in page.get(member, [])
-    ]
+    assert items == [without_empty(each) for page in client.answers[first:] for each in page.get(member, [])]
 
 
 def shares(client: RecordingClient) -> None:
