@@ -17,13 +17,14 @@ import msgspec
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What came in; of a parameter sent twice the last one counts."""
+    """What came in; of a parameter sent twice the last one counts. Header names are in lower case."""
 
     method: str
     path: str
     parameters: Mapping[str, str]
     bearer: str = field(repr=False)
     body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,7 @@ def _handler_class(handle: Handle) -> type[BaseHTTPRequestHandler]:
                 parameters=dict(parse_qsl(parts.query, keep_blank_values=True)),
                 bearer=token.strip() if scheme.lower() == "bearer" else "",
                 body=body,
+                headers={name.lower(): value for name, value in self.headers.items()},
             )
 
         def log_message(self, format: str, *args: object) -> None:
