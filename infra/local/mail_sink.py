@@ -1,4 +1,4 @@
-"""A mail server that keeps what it gets: SMTP on 127.0.0.1 with STARTTLS or TLS, sign-in and refusals. Delivers nothing."""
+"""A mail server that keeps what it gets: SMTP on 127.0.0.1 with TLS, sign-in and refusals; delivers nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Received:
     @property
     def message(self) -> EmailMessage:
         """The bytes, parsed."""
-        return message_from_bytes(self.data, policy=default)  # type: ignore[return-value]  # so the policy makes it
+        return message_from_bytes(self.data, policy=default)
 
 
 @dataclass(slots=True)
@@ -53,8 +53,8 @@ class Refusals:
 class MailSink:
     """The server as an object; use it as a context manager, or call `start` and `close`.
 
-    `users`: passwords by name; with any, nobody sends without signing in. `context`: a certificate for STARTTLS, or with
-    `implicit_tls` for the whole session. As real servers do, it offers no sign-in before TLS where it has TLS.
+    `users`: passwords by name; with any, nobody sends without signing in. `context`: a certificate for STARTTLS, or
+    with `implicit_tls` for the whole session. As real servers do, it offers no sign-in before TLS where it has TLS.
     """
 
     def __init__(

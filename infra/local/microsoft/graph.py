@@ -29,13 +29,14 @@ _DAY_S = 86400
 
 
 class Place(msgspec.Struct, array_like=True):
-    """What a skip or delta token stands for: changes after `since` up to `until`, from `offset` on."""
+    """What a skip or delta token stands for: changes after `since`, from `offset` on; the walk began at `until`, 0 if not yet."""
 
     kind: str
     since: int
     until: int
     offset: int
     issued: float
+    generation: int
     select: list[str]
 
 
@@ -74,15 +75,19 @@ def _place(server: MicrosoftServer, kind: Kind, parameters: Mapping[str, str]) -
         unknown = set(select) - set(PROPERTIES[kind])
         if unknown:
             raise RefusedError(400, "BadRequest", f"Could not find a property named '{min(unknown)}'.")
-        return Place(kind, 0, server.people.counter, -1, now, select or list(PROPERTIES[kind]))
+        return Place(
+            kind, 0, server.people.counter, -1, now, server.generation, select or list(PROPERTIES[kind])
+        )
     try:
         place = msgspec.json.decode(base64.urlsafe_b64decode(token.encode()), type=Place)
     except (binascii.Error, msgspec.DecodeError, ValueError):
         raise RefusedError(400, "BadRequest", "The skip token or delta token is malformed.") from None
-    if place.issued < server.tokens_since or now - place.issued > server.switches.delta_days * _DAY_S:
+    if place.generation < server.generation or now - place.issued > server.switches.delta_days * _DAY_S:
         code = "syncStateNotFound" if server.switches.expired_status == 400 else "resyncRequired"
         text = "The sync state generation is not found. The delta token is expired."
         raise RefusedError(server.switches.expired_status, code, text)
+    if not place.until:
+        place.until = server.people.counter  # a walk fixes its bound when it begins
     return place
 
 
@@ -117,7 +122,7 @@ def _page(
         name, token = "$skiptoken", place
     else:
         name = "$deltatoken"
-        token = Place(kind, place.until, place.until, -1, server.clock(), place.select)
+        token = Place(kind, place.until, 0, -1, server.clock(), server.generation, place.select)
     written = base64.urlsafe_b64encode(msgspec.json.encode(token)).decode()
     link = f"{server.url}/v1.0/{kind}/delta?{name}={quote(written)}"
     key = "@odata.nextLink" if following is not None else "@odata.deltaLink"

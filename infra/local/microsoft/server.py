@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from threading import RLock
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from infra.local.loopback import Answer, LoopbackServer, Request
 from infra.local.microsoft import costs
@@ -15,7 +15,7 @@ from infra.local.microsoft.entra import SCOPES, Entra
 from infra.local.microsoft.errors import RefusedError
 from infra.local.microsoft.faults import Fault, Faults
 from infra.local.microsoft.graph import graph
-from infra.local.microsoft.people import Kind, People
+from infra.local.microsoft.people import Kind, People, Values
 from infra.local.microsoft.switches import Switches
 
 REQUESTS_KEPT = 10_000
@@ -36,7 +36,7 @@ class MicrosoftServer:
         self.costs: list[CostRow] = []
         self.subscription = SUBSCRIPTION
         self.requests: deque[Request] = deque(maxlen=REQUESTS_KEPT)
-        self.tokens_since = 0.0
+        self.generation = 0
         self._lock = RLock()
         self._port = port
         self._server: LoopbackServer | None = None
@@ -77,13 +77,14 @@ class MicrosoftServer:
 
     def add_user(self, name: str, **values: str | bool | None) -> str:
         """A user by principal name; its id."""
-        given = {
+        given: Values = {
             "userPrincipalName": name,
             "displayName": name.partition("@")[0],
             "accountEnabled": True,
             "mail": name,
         }
-        return self._changed(lambda: self.people.add("users", given | values))
+        with self._lock:
+            return self.people.add("users", given | values)
 
     def add_users(self, count: int, domain: str = "example.org") -> list[str]:
         """As many users, numbered."""
@@ -91,24 +92,26 @@ class MicrosoftServer:
 
     def add_group(self, name: str, **values: str | bool | None) -> str:
         """A group by display name; its id."""
-        return self._changed(
-            lambda: self.people.add("groups", {"displayName": name, "securityEnabled": True} | values)
-        )
+        given: Values = {"displayName": name, "securityEnabled": True}
+        with self._lock:
+            return self.people.add("groups", given | values)
 
     def change(self, kind: Kind, id: str, **values: str | bool | None) -> None:
         """Set properties, told of as a change."""
-        self._changed(lambda: self.people.change(kind, id, values))
+        with self._lock:
+            self.people.change(kind, id, values)
 
     def remove(
         self, kind: Kind, ids: Sequence[str], reason: Literal["changed", "deleted"] = "changed"
     ) -> None:
         """Delete, told of as @removed."""
-        for id in ids:
-            self._changed(lambda id=id: self.people.remove(kind, id, reason))  # type: ignore[misc]  # bound early
+        with self._lock:
+            for id in ids:
+                self.people.remove(kind, id, reason)
 
     def expire_links(self) -> None:
         """Every link given out so far is too old from now on."""
-        self.tokens_since = self.clock()
+        self.generation += 1
 
     def add_cost(self, row: CostRow) -> None:
         """One more row of costs; the same tag and day again means that the service restated it: replace it."""
@@ -130,10 +133,6 @@ class MicrosoftServer:
         self.faults.add(Fault(path, status, code, times, skip, dict(headers or {}), body, lost))
 
     # serving
-
-    def _changed(self, change: Callable[[], Any]) -> Any:
-        with self._lock:
-            return change()
 
     def _answer(self, request: Request) -> Answer:
         with self._lock:
