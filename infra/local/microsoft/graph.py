@@ -29,7 +29,10 @@ _DAY_S = 86400
 
 
 class Place(msgspec.Struct, array_like=True):
-    """What a skip or delta token stands for: changes after `since`, from `offset` on; the walk began at `until`, 0 if not yet."""
+    """What a skip or delta token stands for: changes after `since`, from `offset` on.
+
+    The walk began at change `until`; 0: it has not begun yet.
+    """
 
     kind: str
     since: int
