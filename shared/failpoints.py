@@ -23,6 +23,8 @@ POINTS = (
     "rehash.after_commit", "verify.saved", "verify.concluded",
     "chunk.held", "release.pick", "release.landed", "release.before_commit", "release.after_commit",
     "retry.before_create", "retry.after_create", "replay.pick", "replay.before_commit", "replay.after_commit",
+    "application.claim", "application.claimed", "application.before_commit", "application.after_commit",
+    "journal.intended", "journal.before_conclude", "journal.concluded",
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from infra.local.sample_erp import ColumnSpec, Json, SampleErp, TableSpec, parse_columns
-from infra.local.sample_erp.http import Request
+from infra.local.loopback import Request
 
 if TYPE_CHECKING:
     from tests.fixtures_erp import MakeErp

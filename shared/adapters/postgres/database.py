@@ -1,16 +1,24 @@
 """Connections to PostgreSQL: a small pool, transactions, and driver errors in our own words."""
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
 from psycopg import errors as pg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from shared.errors import AppError, PermanentError, TargetRefusedError, TargetUnavailableError
+from shared.errors import (
+    AppError,
+    ConfigurationError,
+    PermanentError,
+    TargetRefusedError,
+    TargetUnavailableError,
+)
 
 MINIMUM_SERVER = 140_000
 _CONNECT_TIMEOUT_S = 10
@@ -74,6 +82,41 @@ class Server:
     def name(self) -> str:
         """The server as messages name it: never with credentials."""
         return f"PostgreSQL {self.host}:{self.port}/{self.database}"
+
+
+_PARTS = {"host", "port", "dbname", "user", "password", "sslmode", "sslrootcert"}
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def server_of(conninfo: str, setting: str, sslrootcert: str | None = None) -> Server:
+    """The server that a connection string names, in libpq's form or as a URI; TLS is verified unless it says otherwise.
+
+    Raises ConfigurationError naming `setting` and what is wrong, never what stands in it.
+    """
+    hint = "e.g. postgresql://user:password@host:5432/database, or host=... dbname=... user=... password=..."
+    # Drivers of other libraries are often named with the scheme.
+    plain = re.sub(r"^postgres(ql)?\+\w+://", "postgresql://", conninfo.strip())
+    try:
+        parts = {k: str(v) for k, v in conninfo_to_dict(plain).items() if v is not None}
+    except psycopg.Error:
+        raise ConfigurationError(f"{setting}: is no connection string", hint=hint) from None
+    if unknown := sorted(set(parts) - _PARTS):
+        raise ConfigurationError(f"{setting}: {', '.join(unknown)} cannot be set here", hint=hint)
+    if missing := sorted({"host", "dbname", "user"} - set(parts)):
+        raise ConfigurationError(f"{setting}: lacks {', '.join(missing)}", hint=hint)
+    port = parts.get("port", "5432")
+    if not port.isdecimal() or "," in parts["host"]:
+        raise ConfigurationError(f"{setting}: must name one host and one port", hint=hint)
+    verified = "prefer" if parts["host"] in _LOOPBACK else "verify-full"
+    return Server(
+        host=parts["host"],
+        port=int(port),
+        database=parts["dbname"],
+        user=parts["user"],
+        password=lambda: parts.get("password"),
+        sslmode=parts.get("sslmode", verified),
+        sslrootcert=parts.get("sslrootcert", sslrootcert),
+    )
 
 
 class Database:

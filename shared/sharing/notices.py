@@ -1,0 +1,256 @@
+"""Notices: what people are told without asking, said once.
+
+In: something that happened. Out: a notice, kept before it is sent, then delivered by each channel until it took it or
+refused it. A notice is known by its dedupe key: saying it again, here or on another instance, changes nothing.
+Delivery is at least once: a process that dies between a channel's yes and the note of it sends again, under the same
+message id.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, Protocol
+from uuid import UUID
+
+from shared.errors import AppError, PermanentError
+from shared.sharing.directory_errors import NoticeUndeliveredError
+from shared.sharing.directory_ports import Delivery, NotificationLog
+from shared.sharing.directory_rules import retry_delay_s
+
+Channel = Literal["email", "webhook"]
+NoticeKind = Literal["pack_failed", "approval_waiting", "token_expiring", "drift_found"]
+EXPIRY_DAYS = (30, 7, 1)
+MAX_ATTEMPTS = 8
+AT_ONCE = 50
+_TEXT_LIMIT = 2000
+# Links may be activation links, and long runs of token letters are tokens until proven otherwise.
+_SECRETS = re.compile(
+    r"(?i)[a-z][a-z0-9+.-]*://\S+|\bdapi[0-9a-f]{16,}\b|\beyJ[\w.-]{16,}|\bbearer\s+\S+"
+    r"|\b(?:password|pwd|secret|token|accountkey|sig|client_secret)\s*[=:]\s*\S+"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to say. `recipients` are mail addresses; the webhook hears everything."""
+
+    kind: NoticeKind
+    dedupe_key: str
+    subject: str
+    text: str
+    recipients: tuple[str, ...]
+    pack_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A share pack as its notices name it; `version` tells one failure of it from the next."""
+
+    id: UUID
+    name: str
+    version: int
+    requestor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Who hears of things besides the one who asked: mail addresses."""
+
+    operators: tuple[str, ...] = ()
+
+    def of(self, *people: str) -> tuple[str, ...]:
+        """The people and the operators, each once."""
+        return tuple(dict.fromkeys(who for who in (*people, *self.operators) if who))
+
+
+def pack_failed(
+    pack: Pack,
+    state: Literal["FAILED", "PARTIAL", "VALIDATION_FAILED"],
+    error: str | None,
+    audience: Audience,
+) -> Notice:
+    """A pack did not end well."""
+    ended = {
+        "FAILED": "failed",
+        "PARTIAL": "was carried out in part",
+        "VALIDATION_FAILED": "was found invalid",
+    }[state]
+    text = (
+        f"Share pack {pack.name} {ended}.\n\n{scrub(error or 'No reason was recorded.')}\n\n"
+        f"GET /workflow/sharepack/{pack.id} says more; uploading the same file again resumes it."
+    )
+    key = f"pack_failed|{pack.id}|{pack.version}|{state}"
+    subject = f"Share pack {pack.name} {ended}"
+    return Notice("pack_failed", key, line(subject), text, audience.of(pack.requestor), pack.id)
+
+
+def approval_waiting(pack: Pack, plan_hash: str, widens: int, audience: Audience) -> Notice:
+    """A plan widens exposure and waits for somebody else's yes."""
+    text = (
+        f"Share pack {pack.name}, asked for by {pack.requestor}, waits for approval: {widens} of its actions let"
+        f" somebody read more than before.\n\nGET /workflow/sharepack/{pack.id}/plan shows them; approve or reject"
+        " there. Whoever asked for it cannot approve it."
+    )
+    subject = f"Share pack {pack.name} waits for approval"
+    # The requestor is told too, but can do nothing: the operators are who it is for.
+    key = f"approval_waiting|{pack.id}|{plan_hash}"
+    return Notice("approval_waiting", key, line(subject), text, audience.of(pack.requestor), pack.id)
+
+
+def token_expiring(
+    recipient: str, workspace: str, token_id: str, expires_at: datetime, now: datetime, audience: Audience
+) -> Notice | None:
+    """A recipient's token ends within 30, 7 or 1 days: one notice for each mark passed, None before the first."""
+    left_s = (expires_at - now).total_seconds()
+    mark = min((days for days in EXPIRY_DAYS if left_s <= days * 86400), default=None)
+    if mark is None:
+        return None
+    when = f"on {expires_at:%Y-%m-%d %H:%M} UTC"
+    said = f"expires {when}" if left_s > 0 else f"expired {when}"
+    text = (
+        f"The token of recipient {recipient} in {workspace} {said}; it reads nothing afterwards.\n\n"
+        f"POST /workflow/recipients/{recipient}/rotate-token makes a new one."
+    )
+    key = f"token_expiring|{workspace}|{token_id}|{expires_at:%Y-%m-%dT%H:%M:%SZ}|{mark}"
+    return Notice("token_expiring", key, line(f"Token of {recipient} {said}"), text, audience.of())
+
+
+def drift_found(
+    workspace: str, differences: Sequence[str], fingerprint: str, audience: Audience
+) -> Notice | None:
+    """The workspace holds something else than our packs say; None for no differences. One notice a fingerprint."""
+    if not differences:
+        return None
+    shown = "\n".join(f"- {scrub(each)}" for each in differences[:50])
+    more = f"\n- and {len(differences) - 50} more" if len(differences) > 50 else ""
+    text = f"{workspace} differs from what its share packs say:\n\n{shown}{more}"
+    subject = f"{workspace}: {len(differences)} differences from the share packs"
+    return Notice("drift_found", f"drift_found|{workspace}|{fingerprint}", line(subject), text, audience.of())
+
+
+def scrub(text: str) -> str:
+    """The text without links or anything that looks like a credential, cut to 2,000 characters."""
+    return _SECRETS.sub("[removed]", text)[:_TEXT_LIMIT]
+
+
+def line(text: str) -> str:
+    """The text on one line, without control characters, at most 200 characters: fit for a subject."""
+    return " ".join("".join(c if c.isprintable() else " " for c in scrub(text)).split())[:200]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A notice that one channel has yet to take; `attempts` counts those before this one."""
+
+    uid: UUID
+    channel: Channel
+    notice: Notice
+    attempts: int
+
+
+class NoticeQueue(Protocol):
+    """Notices kept until they are delivered, one entry for each dedupe key and channel."""
+
+    def add(self, notice: Notice, channels: Sequence[Channel], at: datetime) -> int:
+        """Keep it for each channel that does not know its key; how many took it."""
+        ...
+
+    def claim(self, now: datetime, limit: int) -> Sequence[Waiting]:
+        """What is due, held by this caller for a few minutes; no two callers get the same."""
+        ...
+
+    def conclude(self, uid: UUID) -> None:
+        """Sent or given up: never handed out again."""
+        ...
+
+    def postpone(self, uid: UUID, until: datetime) -> None:
+        """Not taken: due again then, with one attempt more."""
+        ...
+
+
+class ChannelDoor(Protocol):
+    """One way out: raises NoticeUndeliveredError or NoticeRefusedError."""
+
+    def deliver(self, notice: Notice) -> None:
+        """Hand it over."""
+        ...
+
+
+class Notifier:
+    """What keeps notices and delivers them; `flush` belongs on a timer, and right after `say`."""
+
+    def __init__(
+        self,
+        queue: NoticeQueue,
+        log: NotificationLog,
+        doors: Mapping[Channel, ChannelDoor],
+        now: Callable[[], datetime],
+        tell: Callable[..., None],
+    ) -> None:
+        self._queue, self._log, self._doors = queue, log, doors
+        self._now, self._tell = now, tell
+
+    def say(self, notice: Notice | None) -> bool:
+        """Keep a notice to be sent; False where it was said before, or nobody would hear it."""
+        if notice is None:
+            return False
+        channels = [name for name in self._doors if name != "email" or notice.recipients]
+        return bool(channels) and self._queue.add(notice, channels, self._now()) > 0
+
+    def flush(self) -> int:
+        """Deliver what is due; how many were sent. A channel that is down costs each notice one attempt."""
+        return sum(self._deliver(waiting) for waiting in self._queue.claim(self._now(), AT_ONCE))
+
+    def _deliver(self, waiting: Waiting) -> bool:
+        door = self._doors.get(waiting.channel)
+        attempts = waiting.attempts + 1
+        try:
+            if door is None:
+                # Settings changed since it was kept; it waits for them to come back until its attempts are over.
+                raise NoticeUndeliveredError(f"{waiting.channel}: no longer set up")
+            door.deliver(waiting.notice)
+        except AppError as error:
+            self._not_taken(waiting, attempts, error)
+            return False
+        self._conclude(waiting, attempts, "sent", None)
+        return True
+
+    def _not_taken(self, waiting: Waiting, attempts: int, error: AppError) -> None:
+        if isinstance(error, PermanentError) or attempts >= MAX_ATTEMPTS:
+            self._conclude(waiting, attempts, "failed", scrub(error.message))
+            return
+        delay_s = retry_delay_s(attempts, getattr(error, "retry_after_s", None))
+        self._queue.postpone(waiting.uid, self._now() + timedelta(seconds=delay_s))
+        self._tell(
+            "notice_postponed",
+            level=logging.WARNING,
+            channel=waiting.channel,
+            kind=waiting.notice.kind,
+            code=error.code,
+            attempts=attempts,
+        )
+
+    def _conclude(
+        self, waiting: Waiting, attempts: int, status: Literal["sent", "failed"], error: str | None
+    ) -> None:
+        said = waiting.notice
+        delivery = Delivery(
+            waiting.uid,
+            said.dedupe_key,
+            said.kind,
+            waiting.channel,
+            said.subject,
+            said.text,
+            said.recipients,
+            status,
+            attempts,
+            self._now(),
+            said.pack_id,
+            error,
+        )
+        self._log.record(delivery)
+        self._queue.conclude(waiting.uid)
+        level = logging.INFO if status == "sent" else logging.ERROR
+        self._tell(f"notice_{status}", level=level, channel=waiting.channel, kind=said.kind)
