@@ -4,9 +4,7 @@ Owning is a current version in `deltashare`; comments and names in the workspace
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal, cast
+from typing import cast
 from uuid import UUID, uuid5
 
 from shared.adapters.postgres.database import Connection, Database
@@ -20,35 +18,12 @@ from shared.adapters.postgres.sharing.versions import (
     Versioned,
     in_transaction,
 )
+from shared.sharing.records import Facts, Origin, Owned, OwnedKind
 from shared.sharing.views import Actor
 from shared.sql import sharing_query
 
-OwnedKind = Literal["share", "recipient", "pipeline"]
-Origin = Literal["created", "adopted"]
 _NAMES = UUID("b1f7a6cc-0c8f-5a3e-8a57-6f0c1c3a9d41")
 _TABLES: Mapping[OwnedKind, Versioned] = {"share": SHARES, "recipient": RECIPIENTS, "pipeline": PIPELINES}
-
-
-@dataclass(frozen=True, slots=True)
-class Owned:
-    """Something of ours; a pipeline's `name` is `type|name`."""
-
-    kind: OwnedKind
-    id: UUID
-    name: str
-    origin: Origin
-    since: datetime
-    by: str
-    share_pack_id: UUID | None
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of something of ours from now on: columns of its table. A pipeline's `name` is `type|name`."""
-
-    kind: OwnedKind
-    name: str
-    content: Mapping[str, Any]
 
 
 class Ownership:

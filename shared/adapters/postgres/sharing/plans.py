@@ -1,9 +1,7 @@
 """Plans, and what was decided about them. A decision signs the hash of the newest plan of its pack."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID, uuid4
 
 from psycopg import errors as pg
@@ -16,30 +14,10 @@ from shared.adapters.postgres.sharing.records import Act, Tenants
 from shared.adapters.postgres.sharing.versions import in_transaction
 from shared.errors import ConflictError, ForbiddenError, NotFoundError
 from shared.sharing.claims import Claim
+from shared.sharing.records import Decision, StoredPlan
 from shared.sharing.redaction import redacted
 from shared.sharing.views import Actor, State
 from shared.sql import sharing_query
-
-Decision = Literal["approved", "rejected"]
-
-
-@dataclass(frozen=True, slots=True)
-class StoredPlan:
-    """A plan as it is kept; `document` is the planner's own. `decision` None: nobody decided yet."""
-
-    plan_uid: UUID
-    application_uid: UUID
-    share_pack_id: UUID
-    pack_version: int
-    plan_hash: str
-    document: Mapping[str, Any]
-    widens: bool
-    created_at: datetime
-    decision: Decision | None = None
-    approver_oid: str | None = None
-    approver_name: str | None = None
-    reason: str | None = None
-    decided_at: datetime | None = None
 
 
 class Plans:

@@ -5,8 +5,7 @@ only `approval` is said here and nowhere else. Projects and requests belong to p
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID, uuid5
 
 from shared.adapters.postgres import tenancy
@@ -22,26 +21,12 @@ from shared.adapters.postgres.sharing.versions import (
 )
 from shared.errors import InvalidError
 from shared.sharing.lifecycle import folded
+from shared.sharing.records import Policy, Tenant
 from shared.sharing.views import Actor
 from shared.sql import query, sharing_query
 
-Approval = Literal["never", "widening"]
 # Ids of what has a name are made of it, so that two who meet a name at once make the same thing.
 _NAMES = UUID("6f1d0f4e-6a4d-5d0c-9d0b-3f2c7a1e8b52")
-
-
-@dataclass(frozen=True, slots=True)
-class Tenant:
-    """A tenant as share packs see it: workspace URLs by region; `approval` None leaves it to the installation."""
-
-    name: str
-    regions: Mapping[str, str]
-    approval: Approval | None = None
-
-    def region_of(self, workspace_url: str) -> str | None:
-        """The region that the workspace serves; None where it is none of the tenant's."""
-        wanted = workspace_url.rstrip("/").lower()
-        return next((r for r, url in sorted(self.regions.items()) if url.rstrip("/").lower() == wanted), None)
 
 
 class Tenants:
@@ -63,13 +48,13 @@ class Tenants:
         regions = {row["region"]: row["workspace_url"] for row in found}
         return Tenant(name, regions, self.approval(name))
 
-    def approval(self, name: str) -> Approval | None:
+    def approval(self, name: str) -> Policy | None:
         """What the tenant wants approved; None where the installation's setting holds."""
         with self._database.connection() as connection:
             row = versions.as_of(connection, TENANTS, tenant_id(connection, name))
         return row["approval"] if row else None
 
-    def set_approval(self, name: str, approval: Approval | None, *, by: Actor, reason: str) -> None:
+    def set_approval(self, name: str, approval: Policy | None, *, by: Actor, reason: str) -> None:
         """What the tenant wants approved from now on; raises InvalidError for an unknown tenant."""
         if self.find(name) is None:
             raise InvalidError(f"tenant {name!r}: is unknown", [("tenant", f"{name!r} is unknown")])

@@ -1,7 +1,5 @@
 """Packs as they come in: stored once from the same bytes, with their application and its message; rolled back."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,39 +8,12 @@ from shared.adapters.postgres.database import Connection, Database
 from shared.adapters.postgres.sharing import applications, packs, records, tenants, versions
 from shared.adapters.postgres.sharing.packs import Packs, document_of, told
 from shared.adapters.postgres.sharing.records import Act
-from shared.adapters.postgres.sharing.tenants import Tenant
 from shared.adapters.postgres.sharing.versions import REQUESTS, SHARE_PACKS, Change, in_transaction
 from shared.errors import NotFoundError
 from shared.sharing.lifecycle import Again, again, pack_name
-from shared.sharing.model import Finding, SharePack
-from shared.sharing.views import Actor, PackView, State
+from shared.sharing.records import Stored, Upload
+from shared.sharing.views import Actor, State
 from shared.sql import sharing_query
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A parsed and valid pack and what came with it.
-
-    `content_hash` is the SHA-256 of the bytes, hex. `requestor_oid` is empty where nobody knows it (an app uploads
-    for a requestor). `workspace_url` is one of the tenant's, spelt as the tenant's regions spell it.
-    """
-
-    pack: SharePack
-    tenant: Tenant
-    workspace_url: str
-    content_hash: str
-    file_name: str
-    uploader: Actor
-    requestor_oid: str = ""
-    warnings: Sequence[Finding] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What became of an upload: `unchanged` means that these bytes are stored, and nothing is to be done."""
-
-    pack: PackView
-    outcome: Again
 
 
 class Uploads:
