@@ -20,6 +20,7 @@ from shared.sharing.model import Finding, SharePack
 from shared.sharing.plan import Holdings, Plan
 from shared.sharing.ports import Clock, Contribution, Directory, Journal, Leases, Vault, Workspace
 from shared.sharing.preflight import directory_findings
+from shared.sharing.records import Policy
 from shared.sharing.store import Applications, Contributions, Ownership, Packs, Plans, TenantStore
 from shared.sharing.views import Actor, PackView, State
 
@@ -66,7 +67,7 @@ class Provisioner:
 
     stores: Stores
     outside: Outside
-    default_policy: str
+    default_policy: Policy
     domains: Collection[str]
     send_later: Callable[[UUID, int], None]
     notify: Notify
@@ -110,8 +111,13 @@ class Provisioner:
         workspace = self.outside.workspace(pack.workspace)
         begun = self.stores.plans.begun(claim.application_uid)
         if begun is not None:
-            self._apply(claim, pack, content, workspace, Plan.from_document(begun.document))
-            return
+            try:
+                self._apply(claim, pack, content, workspace, Plan.from_document(begun.document))
+            except StalePlanError:
+                # Somebody else changed what was half done: what is left is planned, and signed, anew.
+                self.stores.plans.abandon(claim)
+            else:
+                return
         refused = self._directory(content)
         if any(finding.severity == "error" for finding in refused):
             self._refuse(claim, pack, refused)
@@ -120,7 +126,8 @@ class Provisioner:
             try:
                 self._plan_and_apply(claim, pack, content, workspace, refused)
             except StalePlanError:
-                continue  # nothing was written yet: plan anew
+                self.stores.plans.abandon(claim)
+                continue
             return
         self._plan_and_apply(claim, pack, content, workspace, refused)
 
@@ -158,8 +165,7 @@ class Provisioner:
 
     def _approvals(self, pack: PackView) -> Approvals:
         own = self.stores.tenants.approval(pack.tenant)
-        default = "widening" if self.default_policy == "widening" else "never"
-        return Approvals(default, {pack.tenant: own} if own else {})
+        return Approvals(self.default_policy, {pack.tenant: own} if own else {})
 
     def _holdings(self, pack: PackView) -> Holdings:
         owned = self.stores.ownership.owned(pack.workspace)
@@ -180,6 +186,7 @@ class Provisioner:
         # Said before anything is granted: who could read what is never told too small, whatever happens next.
         both = tuple({*before, *plan.contributions})
         self.stores.contributions.replace(pack.id, pack.workspace, both)
+        self.stores.plans.begin(claim, plan.hash)
         self._record(pack, plan, self._journalled(claim, plan))
         outcome = self._application(claim, pack, Provisioning(content), workspace, plan).run()
         if outcome.state == "CONTINUE":
@@ -273,8 +280,7 @@ class Provisioner:
             reason=reason,
             error=error,
             findings=findings,
-            contributions=contributions,
-            workspace=pack.workspace,
+            contributed=None if contributions is None else (pack.workspace, contributions),
         )
         self.tell("share_pack_ended", share_pack=str(pack.id), state=state.value)
         if state is not State.COMPLETED:

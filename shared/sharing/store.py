@@ -73,8 +73,20 @@ class Plans(Protocol):
         """The pack's newest plan; raises NotFoundError."""
         ...
 
+    def begin(self, claim: Claim, plan_hash: str) -> None:
+        """From now on the application's journal is about this plan."""
+        ...
+
     def begun(self, application_uid: UUID) -> StoredPlan | None:
-        """The plan whose application wrote into its journal already, None where nothing was begun."""
+        """The plan that the application's journal is about; None where nothing was begun."""
+        ...
+
+    def abandon(self, claim: Claim) -> None:
+        """Forget the plan that was begun and its journal, so that another can be made."""
+        ...
+
+    def make_again(self, pack_id: UUID, tenants: Tenants, *, by: Actor) -> None:
+        """Have a plan that waits for an approval made anew."""
         ...
 
     def is_approved(self, application_uid: UUID, plan_hash: str) -> bool:
@@ -105,10 +117,9 @@ class Applications(Protocol):
         reason: str,
         error: AppError | None = None,
         findings: Sequence[Finding] | None = None,
-        contributions: Sequence[Contribution] | None = None,
-        workspace: str = "",
+        contributed: tuple[str, Sequence[Contribution]] | None = None,
     ) -> None:
-        """End it, its pack coming to `state`, with what the pack contributes to `workspace` from now on."""
+        """End it, its pack coming to `state`, with the workspace and what the pack contributes there from now on."""
         ...
 
     def await_approval(self, claim: Claim, *, reason: str, findings: Sequence[Finding] | None = None) -> None:
@@ -165,6 +176,10 @@ class TenantStore(Protocol):
 
     def find(self, business_line: str) -> Tenant | None:
         """The tenant that a pack's business line means; None where there is none."""
+        ...
+
+    def all(self, tenants: Tenants) -> Sequence[Tenant]:
+        """The tenants that a caller sees, by name."""
         ...
 
     def approval(self, name: str) -> Policy | None:

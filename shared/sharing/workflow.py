@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID, uuid4
 
-from shared.errors import ForbiddenError, InvalidError, NotFoundError
+from shared.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from shared.sharing.apply import Application, Rotation
 from shared.sharing.apply_steps import Outcome
 from shared.sharing.errors import WorkspaceRefusedError
@@ -21,7 +21,6 @@ from shared.sharing.plan import Plan, plan, plan_rotation
 from shared.sharing.ports import Entry, Workspace
 from shared.sharing.provision import Outside, Stores
 from shared.sharing.records import Facts, Tenant, Upload
-from shared.sharing.rules import findings_of
 from shared.sharing.store import Uploads
 from shared.sharing.views import Actor, Exposure, PackView, State, VersionView
 
@@ -89,12 +88,14 @@ class Workflow:
     ) -> Taken:
         """Take a file in. Raises what parsing and rules find, ForbiddenError for another's requestor, InvalidError
         for a business line or workspace that is not the caller's."""
-        parsed = parse_upload(content, filename)
-        tenant = self._tenant(who, parsed.pack.metadata.business_line)
+        read = parse_upload(content, filename)
+        read.checked().pack if read.errors else None
+        tenant = self._tenant(who, read.draft.metadata.business_line)
         workspace = self._workspace_url(tenant, workspace_url)
-        _require_requestor(who, parsed.pack)
+        _require_requestor(who, read.draft)
         owned = self.stores.ownership.owned(workspace)
-        findings = findings_of(parsed, known={each.name for each in owned if each.kind == "recipient"})
+        parsed = read.checked({each.name for each in owned if each.kind == "recipient"})
+        findings = parsed.warnings
         if dry_run:
             return self._dry_run(parsed.pack, workspace, findings)
         stored = self.uploads.create(
@@ -156,6 +157,18 @@ class Workflow:
 
     def approve(self, who: Actor, pack_id: UUID, plan_hash: str) -> State:
         """Sign a plan. Raises ConflictError where it is not today's: it is planned anew, and waits again."""
+        pack = self.pack(who, pack_id)
+        if pack.state is State.AWAITING_APPROVAL:
+            today = self._planned(pack_id, pack.workspace, self.stores.packs.content(pack_id))
+            stored = self.stores.plans.newest(pack_id, who.tenants)
+            if stored.plan_hash == plan_hash != today.hash:
+                self.stores.plans.make_again(pack_id, who.tenants, by=who)
+                self.send_outbox()
+                raise ConflictError(
+                    f"share pack {pack.name}: the workspace has changed since this plan; it is being planned anew",
+                    hint="read GET .../plan again in a moment, and approve its PlanHash",
+                    code="plan_stale",
+                )
         self.stores.plans.approve(pack_id, who.tenants, plan_hash, by=who)
         self.send_outbox()
         return self.pack(who, pack_id).state

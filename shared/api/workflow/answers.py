@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_pascal
 
 from shared.sharing.model import Finding
+from shared.sharing.plan import Plan
 from shared.sharing.views import Exposure, PackView, VersionView
 
 
@@ -107,6 +108,27 @@ class PlanOut(Answer):
     text: str
     widens: bool
     destructive: bool
+
+    @classmethod
+    def of(cls, plan: Plan) -> "PlanOut":
+        """The answer for `plan`."""
+        actions = [
+            ActionOut(
+                kind=action.kind.value,
+                target=action.target,
+                reason=action.reason,
+                widens=action.widens,
+                destructive=action.destructive,
+            )
+            for action in plan.actions
+        ]
+        return cls(
+            plan_hash=plan.hash,
+            actions=actions,
+            text=plan.text(),
+            widens=plan.widens,
+            destructive=plan.destructive,
+        )
 
 
 class VersionOut(Answer):

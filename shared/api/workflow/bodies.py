@@ -49,3 +49,9 @@ class RotateBody(Body):
     """How long the old token lives on."""
 
     existing_token_expire_in_seconds: Annotated[int, Field(ge=0, le=365 * 86_400)] = 0
+
+
+class SyncBody(Body):
+    """How many removals this one sync may make at most, where the guard refused."""
+
+    allow_removals: Annotated[int, Field(ge=0)] | None = None

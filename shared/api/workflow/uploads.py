@@ -6,7 +6,9 @@ from fastapi import UploadFile
 
 from shared.api.workflow.answers import PlanOut, UploadOut, UploadsOut, told
 from shared.errors import RequestError
-from shared.sharing.upload import MAX_UPLOAD_BYTES, TooLargeUploadError
+from shared.sharing.errors import UploadError, UploadTooLargeError
+from shared.sharing.model import Finding
+from shared.sharing.parsing.limits import MIB, UPLOAD_BYTES
 from shared.sharing.views import Actor
 from shared.sharing.workflow import Taken, Workflow
 
@@ -29,7 +31,7 @@ def _result(workflow: Workflow, who: Actor, workspace_url: str, file: UploadFile
     try:
         return answer_one(workflow, who, workspace_url, file, dry_run=dry_run)
     except RequestError as error:
-        findings = getattr(error, "findings", ())
+        findings = error.findings if isinstance(error, UploadError) else ()
         return UploadOut(
             message=error.message,
             status="VALIDATION_FAILED",
@@ -39,11 +41,9 @@ def _result(workflow: Workflow, who: Actor, workspace_url: str, file: UploadFile
 
 
 def _read(file: UploadFile) -> bytes:
-    content = file.file.read(MAX_UPLOAD_BYTES + 1)
-    if len(content) > MAX_UPLOAD_BYTES:
-        raise TooLargeUploadError(
-            f"upload: larger than {MAX_UPLOAD_BYTES} bytes", hint="split the share pack into several"
-        )
+    content = file.file.read(UPLOAD_BYTES + 1)
+    if len(content) > UPLOAD_BYTES:
+        raise UploadTooLargeError([Finding("error", f"larger than {UPLOAD_BYTES // MIB} MiB")])
     return content
 
 

@@ -20,6 +20,7 @@ CREATE TABLE applications (
     epoch bigint NOT NULL DEFAULT 0,      -- the fence: each claim raises it
     attempts integer NOT NULL DEFAULT 0,
     failures integer NOT NULL DEFAULT 0,  -- transient ones in a row
+    plan_uid uuid,                        -- the plan that the journal is about; none before its first step
     message_id text,
     dequeue_count integer NOT NULL DEFAULT 0,
     lease_until timestamptz,

@@ -7,7 +7,7 @@ SELECT p.share_pack_id, p.share_pack_name, p.share_pack_status, p.strategy, p.ve
   LEFT JOIN LATERAL (SELECT * FROM deltashare_state.applications a WHERE a.share_pack_id = p.share_pack_id
                       ORDER BY a.created_at DESC LIMIT 1) a ON true
   LEFT JOIN LATERAL (SELECT jsonb_agg(jsonb_build_object('position', j.position, 'action', j.action, 'status', j.status,
-                            'detail', coalesce(j.result ->> 'detail', '')) ORDER BY j.position) AS steps
+                            'detail', coalesce(j.result ->> 'error', '')) ORDER BY j.position) AS steps
                        FROM deltashare_state.journal j WHERE j.application_uid = a.application_uid) s ON true
  WHERE p.is_current AND NOT p.is_deleted
    AND (%(tenants)s::text[] IS NULL OR p.business_line = ANY (%(tenants)s))

@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres.database import Connection, Database
 from shared.adapters.postgres.outbox import Outbox, Send, drain
-from shared.adapters.postgres.sharing import packs
+from shared.adapters.postgres.sharing import contributions, packs
 from shared.adapters.postgres.sharing.versions import in_transaction
 from shared.errors import AppError, ConflictError, FencedError
 from shared.failpoints import hit
@@ -28,11 +28,13 @@ from shared.sharing.claims import (
     decide_claim,
 )
 from shared.sharing.model import Finding
+from shared.sharing.ports import Contribution
 from shared.sharing.redaction import redacted
 from shared.sharing.views import Actor, State
 from shared.sql import sharing_query
 
 Also = Callable[[Connection], None]
+Contributed = tuple[str, Sequence[Contribution]]
 SERVICE = Actor("", "tributary", True, None)
 RESEND_AFTER_S = 900
 
@@ -95,13 +97,19 @@ class Applications:
         reason: str,
         error: AppError | None = None,
         findings: Sequence[Finding] | None = None,
-        also: Also | None = None,
+        contributed: Contributed | None = None,
     ) -> None:
-        """End the application, its pack coming to `state`; `also` writes in the same transaction.
+        """End the application, its pack coming to `state` with what it contributes from now on, in one transaction.
 
         FAILED and PARTIAL can be resumed. Raises FencedError, with nothing written.
         """
         status = "done" if state is State.COMPLETED else "failed"
+
+        def also(connection: Connection) -> None:
+            if contributed is not None:
+                workspace, wanted = contributed
+                contributions.replace(connection, claim.share_pack_id, workspace, wanted)
+
         self._leave(claim, state, status, reason=reason, error=error, findings=findings, also=also)
 
     def await_approval(
@@ -160,8 +168,15 @@ class Applications:
         body = {"code": error.code, "message": error.message, "hint": error.hint} if error else None
         connection.execute(sharing_query("application_leave"), {
             "application": claim.application_uid, "status": status, "delay_s": delay_s,
-            "failed": int(status == "queued"), "error": Jsonb(redacted(body)) if body else None,
+            "failed": int(status == "queued" and error is not None), "error": Jsonb(redacted(body)) if body else None,
         })  # fmt: skip
+
+    def hand_on(self, claim: Claim) -> None:
+        """Queue the application again at once: this delivery's time is up; raises FencedError."""
+        with self._database.connection() as connection:
+            hold(connection, claim, self._lease_s)
+            self._let_go(connection, claim, "queued", None)
+            enqueue(connection, claim.application_uid)
 
     def remind(self) -> int:
         """Put messages into the outbox for what is due, held by nobody and without a message of late; how many."""

@@ -18,6 +18,7 @@ from shared.adapters.postgres.sharing.versions import SHARE_PACKS, Change, in_tr
 from shared.errors import NotFoundError
 from shared.sharing.lifecycle import require_follows
 from shared.sharing.model import Finding, SharePack
+from shared.sharing.stored import from_document
 from shared.sharing.views import OPEN, Actor, PackView, State, StepView, VersionView
 from shared.sql import sharing_query
 
@@ -72,7 +73,7 @@ class Packs:
         with self._database.connection() as connection:
             for row in versions.versions(connection, SHARE_PACKS, pack_id):
                 if row["version"] == version or (version is None and row["is_current"]):
-                    return content_of(row["config"])
+                    return from_document(row["config"])
         raise not_found(pack_id)
 
     def set_state(
@@ -156,21 +157,6 @@ def told(findings: Sequence[Finding]) -> dict[str, list[dict[str, Any]]]:
         f"validation_{severity}s": [asdict(f) for f in findings if f.severity == severity]
         for severity in ("error", "warning")
     }
-
-
-def document_of(pack: SharePack) -> Any:
-    """What was uploaded, as JSON."""
-    return msgspec.to_builtins(pack)
-
-
-def content_of(document: Any) -> SharePack:
-    """What `document_of` made; raises NotFoundError for a predecessor's document, which is none."""
-    try:
-        return msgspec.convert(document, SharePack)
-    except msgspec.ValidationError:
-        raise NotFoundError(
-            "share pack: its stored content is of another release", hint="upload the file again"
-        ) from None
 
 
 def not_found(pack_id: UUID) -> NotFoundError:

@@ -35,7 +35,7 @@ class Plans:
             applications.hold(connection, claim, self._lease_s)
             row = connection.execute(sharing_query("plan_keep"), {
                 "plan": uuid4(), "application": claim.application_uid, "plan_hash": plan_hash,
-                "document": Jsonb(redacted(document)), "widens": widens,
+                "document": Jsonb(dict(document)), "widens": widens,
             }).fetchone()  # fmt: skip
             assert row is not None, "a claimed application has a pack"
             uid: UUID = row["plan_uid"]
@@ -50,12 +50,43 @@ class Plans:
             raise NotFoundError(f"share pack {pack_id}: has no plan yet", hint="ask again once it is planned")
         return _plan(row)
 
+    def begin(self, claim: Claim, plan_hash: str) -> None:
+        """From now on the application's journal is about this plan; raises FencedError."""
+        with self._database.connection() as connection:
+            applications.hold(connection, claim, self._lease_s)
+            names = {"application": claim.application_uid, "plan_hash": plan_hash}
+            connection.execute(sharing_query("plan_begin"), names)
+
+    def begun(self, application_uid: UUID) -> StoredPlan | None:
+        """The plan that the application's journal is about; None where nothing was begun."""
+        with self._database.connection() as connection:
+            row = connection.execute(sharing_query("plan_begun"), {"application": application_uid}).fetchone()
+        return _plan(row) if row else None
+
+    def abandon(self, claim: Claim) -> None:
+        """Forget the plan that was begun and its journal, so that another can be made; raises FencedError."""
+        with self._database.connection() as connection:
+            applications.hold(connection, claim, self._lease_s)
+            connection.execute(sharing_query("plan_abandon"), {"application": claim.application_uid})
+
     def is_approved(self, application_uid: UUID, plan_hash: str) -> bool:
         """Whether somebody approved exactly this plan for this application."""
         values = {"application": application_uid, "plan_hash": plan_hash}
         with self._database.connection() as connection:
             row = connection.execute(sharing_query("plan_approved"), values).fetchone()
         return bool(row and row["approved"])
+
+    def make_again(self, pack_id: UUID, tenants: Tenants, *, by: Actor) -> None:
+        """Have a plan that waits for an approval made anew; raises ConflictError where none waits."""
+        Packs(self._database).get(pack_id, tenants)
+
+        def work(connection: Connection) -> None:
+            pack = packs.lock(connection, pack_id)
+            _require_waiting(pack)
+            packs.move(connection, pack_id, State.IN_PROGRESS, by=by, reason="the workspace has changed")
+            applications.resume(connection, pack_id, pack["start_at"])
+
+        in_transaction(self._database, work)
 
     def approve(self, pack_id: UUID, tenants: Tenants, plan_hash: str, *, by: Actor) -> None:
         """Let the pack's newest plan be applied, and queue that.
@@ -90,11 +121,7 @@ def _decide(
 ) -> None:
     pack = packs.lock(connection, pack_id)
     name = pack["share_pack_name"]
-    if pack["share_pack_status"] != State.AWAITING_APPROVAL:
-        raise ConflictError(
-            f"share pack {name}: is {pack['share_pack_status']}, nothing waits for an approval",
-            hint="GET /workflow/sharepack/{id} says where it stands",
-        )
+    _require_waiting(pack)
     row = connection.execute(
         sharing_query("plan_newest"), {"share_pack_id": pack_id, "tenants": None}
     ).fetchone()
@@ -117,6 +144,14 @@ def _decide(
     else:
         packs.move(connection, pack_id, State.IN_PROGRESS, by=by, reason="approved")
         applications.resume(connection, pack_id, pack["start_at"])
+
+
+def _require_waiting(pack: Mapping[str, Any]) -> None:
+    if pack["share_pack_status"] != State.AWAITING_APPROVAL:
+        raise ConflictError(
+            f"share pack {pack['share_pack_name']}: is {pack['share_pack_status']}, nothing waits for an approval",
+            hint="GET /workflow/sharepack/{id} says where it stands",
+        )
 
 
 def _not_you() -> ForbiddenError:

@@ -48,6 +48,17 @@ class Tenants:
         regions = {row["region"]: row["workspace_url"] for row in found}
         return Tenant(name, regions, self.approval(name))
 
+    def all(self, tenants: frozenset[str] | None) -> list[Tenant]:
+        """The tenants that a caller sees, by name."""
+        with self._home.connection() as connection:
+            rows = connection.execute(query("tenant_names", self._home.schema)).fetchall()
+            names = sorted(row["name"] for row in rows if tenants is None or row["name"] in tenants)
+            found = {name: tenancy.regions(connection, self._home.schema, name) for name in names}
+        return [
+            Tenant(name, {row["region"]: row["workspace_url"] for row in rows})
+            for name, rows in found.items()
+        ]
+
     def approval(self, name: str) -> Policy | None:
         """What the tenant wants approved; None where the installation's setting holds."""
         with self._database.connection() as connection:

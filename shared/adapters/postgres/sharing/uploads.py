@@ -6,12 +6,13 @@ from uuid import UUID, uuid4
 
 from shared.adapters.postgres.database import Connection, Database
 from shared.adapters.postgres.sharing import applications, packs, records, tenants, versions
-from shared.adapters.postgres.sharing.packs import Packs, document_of, told
+from shared.adapters.postgres.sharing.packs import Packs, told
 from shared.adapters.postgres.sharing.records import Act
 from shared.adapters.postgres.sharing.versions import REQUESTS, SHARE_PACKS, Change, in_transaction
 from shared.errors import NotFoundError
 from shared.sharing.lifecycle import Again, again, pack_name
 from shared.sharing.records import Stored, Upload
+from shared.sharing.stored import from_document, to_document
 from shared.sharing.views import Actor, State
 from shared.sql import sharing_query
 
@@ -48,7 +49,7 @@ class Uploads:
                     f"share pack {pack_id}: has no version {version}",
                     hint="GET .../history lists its versions",
                 )
-            packs.content_of(found[0]["config"])  # what cannot be read cannot be applied
+            from_document(found[0]["config"])  # what cannot be read cannot be applied
             restored = {name: found[0][name] for name in ("config", "strategy", "content_hash", "file_name")}
             restored |= {"start_at": None, **told(())}
             packs.move(connection, pack_id, State.IN_PROGRESS, by=by, reason=reason, content=restored)
@@ -110,7 +111,7 @@ def _store(connection: Connection, upload: Upload, pack_id: UUID, name: str, now
     content = asked | told(upload.warnings) | {
         "request_id": request, "business_line": upload.tenant.name, "share_pack_name": name,
         "requestor_oid": upload.requestor_oid, "uploaded_by": by.name, "uploader_oid": by.subject,
-        "workspace_url": upload.workspace_url, "config": document_of(upload.pack),
+        "workspace_url": upload.workspace_url, "config": to_document(upload.pack),
         "content_hash": upload.content_hash, "file_name": upload.file_name, "start_at": metadata.start_at,
         "share_pack_status": state.value,
     }  # fmt: skip
