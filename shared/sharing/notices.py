@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from typing import Literal, Protocol
 from uuid import UUID
 
-from shared.errors import AppError, PermanentError
-from shared.sharing.directory_errors import NoticeUndeliveredError
+from shared.errors import AppError
+from shared.sharing.directory_errors import NoticeRefusedError, NoticeUndeliveredError
 from shared.sharing.directory_ports import Delivery, NotificationLog
 from shared.sharing.directory_rules import retry_delay_s
 from shared.sharing.redaction import redacted
@@ -23,8 +23,9 @@ from shared.sharing.redaction import redacted
 Channel = Literal["email", "webhook"]
 NoticeKind = Literal["pack_failed", "approval_waiting", "token_expiring", "drift_found"]
 EXPIRY_DAYS = (30, 7, 1)
-MAX_ATTEMPTS = 8
-AT_ONCE = 50
+MAX_ATTEMPTS = 12
+AT_ONCE = 10
+BATCHES = 10
 _TEXT_LIMIT = 4000
 _LINKS = re.compile(r"(?i)\b[a-z][a-z0-9+.-]*://\S+")  # any of them may be an activation link
 
@@ -167,15 +168,15 @@ class NoticeQueue(Protocol):
         ...
 
     def claim(self, now: datetime, limit: int) -> Sequence[Waiting]:
-        """What is due, held by this caller for a few minutes; no two callers get the same."""
+        """What is due, held by this caller for a few minutes, each with an attempt more; no two get the same."""
         ...
 
     def conclude(self, uid: UUID) -> None:
         """Sent or given up: never handed out again."""
         ...
 
-    def postpone(self, uid: UUID, until: datetime) -> None:
-        """Not taken: due again then, with one attempt more."""
+    def postpone(self, uid: UUID, until: datetime, *, counts: bool = True) -> None:
+        """Not taken: due again then; `counts` False for one that was never tried."""
         ...
 
 
@@ -209,10 +210,23 @@ class Notifier:
         return bool(channels) and self._queue.add(notice, channels, self._now()) > 0
 
     def flush(self) -> int:
-        """Deliver what is due; how many were sent. A channel that is down costs each notice one attempt."""
-        return sum(self._deliver(waiting) for waiting in self._queue.claim(self._now(), AT_ONCE))
+        """Deliver what is due; how many were sent. The first that a channel does not answer spares it the others."""
+        sent, down = 0, set[Channel]()
+        for _ in range(BATCHES):
+            due = self._queue.claim(self._now(), AT_ONCE)
+            for waiting in due:
+                if waiting.channel in down:
+                    # Each would wait for the same timeout.
+                    self._queue.postpone(waiting.uid, self._now(), counts=False)
+                    continue
+                outcome = self._deliver(waiting)
+                sent += outcome == "sent"
+                down |= {waiting.channel} if outcome == "unanswered" else set()
+            if down or len(due) < AT_ONCE:
+                break
+        return sent
 
-    def _deliver(self, waiting: Waiting) -> bool:
+    def _deliver(self, waiting: Waiting) -> Literal["sent", "refused", "unanswered"]:
         door = self._doors.get(waiting.channel)
         attempts = waiting.attempts + 1
         try:
@@ -220,14 +234,17 @@ class Notifier:
                 # Settings changed since it was kept; it waits for them to come back until its attempts are over.
                 raise NoticeUndeliveredError(f"{waiting.channel}: no longer set up")
             door.deliver(waiting.notice)
+        except NoticeRefusedError as error:
+            self._conclude(waiting, attempts, "failed", scrub(error.message))
+            return "refused"
         except AppError as error:
             self._not_taken(waiting, attempts, error)
-            return False
+            return "unanswered"
         self._conclude(waiting, attempts, "sent", None)
-        return True
+        return "sent"
 
     def _not_taken(self, waiting: Waiting, attempts: int, error: AppError) -> None:
-        if isinstance(error, PermanentError) or attempts >= MAX_ATTEMPTS:
+        if attempts >= MAX_ATTEMPTS:
             self._conclude(waiting, attempts, "failed", scrub(error.message))
             return
         delay_s = retry_delay_s(attempts, getattr(error, "retry_after_s", None))

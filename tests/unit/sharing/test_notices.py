@@ -58,16 +58,21 @@ class Queue:
 
     def claim(self, now: datetime, limit: int) -> list[Waiting]:
         busy = self.held | self.concluded
-        free = [w for w in self.entries.values() if w.uid not in busy and self.due[w.uid] <= now][:limit]
-        self.held |= {waiting.uid for waiting in free}
-        return free
+        free = [k for k, w in self.entries.items() if w.uid not in busy and self.due[w.uid] <= now][:limit]
+        found = [self.entries[key] for key in free]
+        self.held |= {waiting.uid for waiting in found}
+        self.entries |= {
+            key: replace(self.entries[key], attempts=self.entries[key].attempts + 1) for key in free
+        }
+        return found
 
     def conclude(self, uid: UUID) -> None:
         self.concluded.add(uid)
 
-    def postpone(self, uid: UUID, until: datetime) -> None:
+    def postpone(self, uid: UUID, until: datetime, *, counts: bool = True) -> None:
         key = next(key for key, waiting in self.entries.items() if waiting.uid == uid)
-        self.entries[key] = replace(self.entries[key], attempts=self.entries[key].attempts + 1)
+        attempts = self.entries[key].attempts - (not counts)
+        self.entries[key] = replace(self.entries[key], attempts=attempts)
         self.due[uid] = until
         self.held.discard(uid)
 
@@ -83,6 +88,17 @@ class Door:
         if self.error is not None:
             raise self.error
         self.taken.append(notice)
+
+
+class SpyDoor(Door):
+    """Another door, and every notice it was shown."""
+
+    def __init__(self, inner: Door, shown: list[Notice]) -> None:
+        self.inner, self.shown = inner, shown
+
+    def deliver(self, notice: Notice) -> None:
+        self.shown.append(notice)
+        self.inner.deliver(notice)
 
 
 class World:
@@ -151,10 +167,36 @@ def test_waits_double_and_end_as_failed_for_all_to_see() -> None:
         (due,) = world.queue.due.values()
         waits.append((due - world.now).total_seconds())
         world.now = due
-    assert waits[:-1] == [60, 120, 240, 480, 960, 1920, 3600]
+    assert waits[:-1] == [60, 120, 240, 480, 960, 1920] + [3600] * 5
     (delivery,) = world.log
     assert (delivery.status, delivery.attempts) == ("failed", MAX_ATTEMPTS)
     assert delivery.error is not None and "hunter2" not in delivery.error
+
+
+def test_channel_that_is_down_is_asked_once_a_flush_and_costs_the_others_no_attempt() -> None:
+    world = World()
+    del world.doors["webhook"]
+    asked: list[Notice] = []
+    world.mail.error = NoticeUndeliveredError("down")
+    world.doors["email"] = SpyDoor(world.mail, asked)
+    for version in range(15):
+        world.notifier().say(pack_failed(replace(PACK, version=version), "FAILED", None, OPS))
+    world.notifier().flush()
+    assert len(asked) == 1
+    assert sorted(waiting.attempts for waiting in world.queue.entries.values()) == [0] * 14 + [1]
+    world.mail.error, world.now = None, NOW + timedelta(seconds=60)
+    assert world.notifier().flush() == 15
+
+
+def test_refused_notice_holds_up_no_other() -> None:
+    world = World()
+    del world.doors["webhook"]
+    world.doors["email"] = world.mail
+    world.mail.error = NoticeRefusedError("no such address")
+    for version in range(3):
+        world.notifier().say(pack_failed(replace(PACK, version=version), "FAILED", None, OPS))
+    world.notifier().flush()
+    assert [d.status for d in world.log] == ["failed"] * 3
 
 
 def test_refused_notice_is_not_tried_again() -> None:
