@@ -60,8 +60,6 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "json"
     key_vault_url: str | None = None
-    enable_workflow: bool = False
-    domain_db_connection_string: SecretStr | None = None
     mask_key_secret: str = Field("tributary-mask-key", pattern=r"^[A-Za-z0-9-]{1,127}$")
 
     sync_queue_name: str = "sync-jobs"

@@ -6,6 +6,7 @@ Fulfils `Records`, `JobLog` and `NotificationLog` of `shared.sharing.directory_p
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -67,7 +68,7 @@ class DirectoryRecords:
         for ids in _batches(sorted(unique)):
             some = {id_: unique[id_] for id_ in ids}
             created, updated = in_transaction(
-                self._database, lambda c, some=some: _put(c, kind, scope, some, job_uid)
+                self._database, partial(_put, kind=kind, scope=scope, entities=some, job_uid=job_uid)
             )
             counts += Counts(created=created, updated=updated, unchanged=-created - updated)
         return counts
@@ -89,7 +90,9 @@ class DirectoryRecords:
     def remove(self, kind: Listed, scope: str, ids: Sequence[str], job_uid: UUID) -> int:
         """Mark as deleted, as a version; how many were live."""
         return sum(
-            in_transaction(self._database, lambda c, some=some: _remove(c, kind, scope, some, job_uid))
+            in_transaction(
+                self._database, partial(_remove, kind=kind, scope=scope, ids=some, job_uid=job_uid)
+            )
             for some in _batches(sorted(set(ids)))
         )
 
@@ -187,7 +190,7 @@ class Notifications:
         limit: int = 100,
         after: tuple[datetime, UUID] | None = None,
     ) -> list[Mapping[str, Any]]:
-        """Lines about packs of the caller's tenants, newest first, after `at` and notification_id of the page before."""
+        """Lines about packs of the caller's tenants, newest first, after at and notification_id of the page before."""
         values = _page(tenants, limit, after) | {"share_pack_id": share_pack_id}
         with self._database.connection() as connection:
             return list(connection.execute(sharing_query("notifications_select"), values))
