@@ -111,9 +111,12 @@ class App:
 
     def migrate(self) -> tuple[str, ...]:
         """Apply missing migrations; their names."""
-        from shared.adapters.postgres.migrations import migrate
+        from shared.adapters.postgres.migrations import migrate, migrate_sharing
 
-        return migrate(self.database)
+        applied = migrate(self.database)
+        if self.settings.enable_workflow:
+            applied += tuple(f"sharing_{name}" for name in migrate_sharing(self.domain_database))
+        return applied
 
     def beat(self, function: str) -> None:
         """Leave a heartbeat; storage trouble is no trouble of ours."""
@@ -121,7 +124,7 @@ class App:
 
     def close(self) -> None:
         """Give back every connection that was made."""
-        for part in ("connectors", "queue", "_poison_queue", "table_log", "database"):
+        for part in ("connectors", "queue", "_poison_queue", "table_log", "domain_database", "database"):
             if part in vars(self):
                 getattr(self, part).close()
 
@@ -146,6 +149,18 @@ class App:
             sslmode=s.sslmode,
             sslrootcert=s.postgres_sslrootcert,
         )
+        return Database(server, s.postgres_schema, pool_max=max(2, s.postgres_pool_max))
+
+    @cached_property
+    def domain_database(self) -> "Database":
+        """Share packs: a database of their own, or the same."""
+        from shared.adapters.postgres.database import Database, server_of
+
+        s = self.settings
+        if s.domain_db_connection_string is None:
+            return self.database
+        told = s.domain_db_connection_string.get_secret_value()
+        server = server_of(told, "DOMAIN_DB_CONNECTION_STRING", s.postgres_sslrootcert)
         return Database(server, s.postgres_schema, pool_max=max(2, s.postgres_pool_max))
 
     @cached_property

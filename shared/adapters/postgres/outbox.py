@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg.abc import Query
+from psycopg import sql
 
 from shared.adapters.postgres.database import Database
 from shared.errors import QueueUnavailableError
@@ -18,10 +18,10 @@ _BATCH = 100
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
-    """One outbox: `take` locks rows with `id` and `delay_seconds`, `sent` removes them by `ids`, `body` is the message."""
+    """`take` locks rows with `id` and `delay_seconds`, `sent` removes them by `ids`, `body` makes a row's message."""
 
-    take: Query
-    sent: Query
+    take: sql.Composed
+    sent: sql.Composed
     body: Callable[[Mapping[str, Any]], str]
 
 

@@ -52,26 +52,24 @@ INSERT INTO wanted_columns VALUES
     ('users', 'entra_id', 'text'), ('users', 'principal_name', 'text'), ('users', 'display_name', 'text'),
     ('users', 'mail', 'text'), ('users', 'enabled', 'boolean'),
     ('ad_groups', 'entra_id', 'text'), ('ad_groups', 'display_name', 'text'), ('ad_groups', 'mail', 'text'),
-    ('ad_groups', 'members', 'jsonb'),
+    ('ad_groups', 'security', 'boolean'),
     ('databricks_objects', 'workspace_url', 'text'), ('databricks_objects', 'full_name', 'text'),
     ('databricks_objects', 'object_type', 'text'), ('databricks_objects', 'owner', 'text'),
-    ('databricks_objects', 'comment', 'text'),
-    ('job_metrics', 'natural_key', 'text'), ('job_metrics', 'content_hash', 'text'), ('job_metrics', 'workspace_url', 'text'),
-    ('job_metrics', 'share_pack_id', 'uuid'), ('job_metrics', 'job_id', 'text'), ('job_metrics', 'run_id', 'text'),
-    ('job_metrics', 'job_name', 'text'), ('job_metrics', 'status', 'text'), ('job_metrics', 'started_at', 'timestamptz'),
-    ('job_metrics', 'ended_at', 'timestamptz'), ('job_metrics', 'duration_seconds', 'numeric'),
-    ('job_metrics', 'error_message', 'text'), ('job_metrics', 'recorded_at', 'timestamptz'),
-    ('project_costs', 'natural_key', 'text'), ('project_costs', 'content_hash', 'text'), ('project_costs', 'project_id', 'uuid'),
-    ('project_costs', 'workspace_url', 'text'), ('project_costs', 'usage_date', 'date'), ('project_costs', 'sku', 'text'),
-    ('project_costs', 'unit', 'text'), ('project_costs', 'quantity', 'numeric'), ('project_costs', 'cost', 'numeric'),
-    ('project_costs', 'currency', 'text'), ('project_costs', 'recorded_at', 'timestamptz'),
-    ('sync_jobs', 'job_uid', 'uuid'), ('sync_jobs', 'kind', 'text'), ('sync_jobs', 'workspace_url', 'text'),
+    ('job_metrics', 'workspace_url', 'text'), ('job_metrics', 'job_id', 'text'), ('job_metrics', 'run_id', 'text'),
+    ('job_metrics', 'job_name', 'text'), ('job_metrics', 'result', 'text'), ('job_metrics', 'started_at', 'timestamptz'),
+    ('job_metrics', 'ended_at', 'timestamptz'), ('job_metrics', 'creator', 'text'), ('job_metrics', 'job_uid', 'uuid'),
+    ('job_metrics', 'recorded_at', 'timestamptz'),
+    -- A day that is restated gets another row; the highest revision holds.
+    ('project_costs', 'project_id', 'uuid'), ('project_costs', 'subscription_id', 'text'), ('project_costs', 'day', 'date'),
+    ('project_costs', 'amount', 'numeric'), ('project_costs', 'currency', 'text'), ('project_costs', 'revision', 'integer'),
+    ('project_costs', 'job_uid', 'uuid'), ('project_costs', 'recorded_at', 'timestamptz'),
+    ('sync_jobs', 'job_uid', 'uuid'), ('sync_jobs', 'kind', 'text'), ('sync_jobs', 'scope', 'text'),
     ('sync_jobs', 'status', 'text'), ('sync_jobs', 'counts', 'jsonb'), ('sync_jobs', 'error_message', 'text'),
-    ('sync_jobs', 'requested_by', 'text'), ('sync_jobs', 'at', 'timestamptz'),
-    ('notifications', 'dedupe_key', 'text'), ('notifications', 'status', 'text'), ('notifications', 'business_line', 'text'),
-    ('notifications', 'share_pack_id', 'uuid'), ('notifications', 'kind', 'text'), ('notifications', 'recipient', 'text'),
-    ('notifications', 'subject', 'text'), ('notifications', 'body', 'text'), ('notifications', 'error_message', 'text'),
-    ('notifications', 'at', 'timestamptz'),
+    ('sync_jobs', 'requested_by', 'text'), ('sync_jobs', 'started_at', 'timestamptz'), ('sync_jobs', 'at', 'timestamptz'),
+    ('notifications', 'dedupe_key', 'text'), ('notifications', 'channel', 'text'), ('notifications', 'status', 'text'),
+    ('notifications', 'share_pack_id', 'uuid'), ('notifications', 'kind', 'text'), ('notifications', 'recipients', 'jsonb'),
+    ('notifications', 'subject', 'text'), ('notifications', 'body', 'text'), ('notifications', 'attempts', 'integer'),
+    ('notifications', 'error_message', 'text'), ('notifications', 'at', 'timestamptz'),
     ('audit_trail', 'at', 'timestamptz'), ('audit_trail', 'actor', 'text'), ('audit_trail', 'actor_oid', 'text'),
     ('audit_trail', 'action', 'text'), ('audit_trail', 'target', 'text'), ('audit_trail', 'business_line', 'text'),
     ('audit_trail', 'share_pack_id', 'uuid'), ('audit_trail', 'before', 'jsonb'), ('audit_trail', 'after', 'jsonb'),
@@ -84,14 +82,14 @@ CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS
 CREATE FUNCTION refuse_overlap() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     entity uuid;
-    overlaps boolean;
+    is_taken boolean;
 BEGIN
     EXECUTE format('SELECT ($1).%I', TG_ARGV[0]) INTO entity USING NEW;
     PERFORM pg_advisory_xact_lock(hashtextextended(TG_TABLE_NAME || '/' || entity, 0));
     EXECUTE format('SELECT EXISTS (SELECT FROM %I.%I o WHERE o.%I = $1 AND o.record_id <> $2'
                    ' AND o.effective_from < $3 AND $4 < o.effective_to)', TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_ARGV[0])
-        INTO overlaps USING entity, NEW.record_id, NEW.effective_to, NEW.effective_from;
-    IF overlaps THEN
+        INTO is_taken USING entity, NEW.record_id, NEW.effective_to, NEW.effective_from;
+    IF is_taken THEN
         RAISE EXCEPTION '%: two versions at the same time', TG_TABLE_NAME USING ERRCODE = 'exclusion_violation';
     END IF;
     RETURN NULL;
@@ -256,9 +254,13 @@ CREATE INDEX pipelines_name ON deltashare.pipelines (workspace_url, name);
 CREATE INDEX users_name ON deltashare.users (lower(principal_name)) WHERE is_current;
 CREATE INDEX ad_groups_name ON deltashare.ad_groups (lower(display_name)) WHERE is_current;
 CREATE INDEX databricks_objects_name ON deltashare.databricks_objects (workspace_url, full_name) WHERE is_current;
-CREATE UNIQUE INDEX job_metrics_once ON deltashare.job_metrics (natural_key, content_hash);
-CREATE UNIQUE INDEX project_costs_once ON deltashare.project_costs (natural_key, content_hash);
-CREATE INDEX project_costs_project ON deltashare.project_costs (project_id, usage_date);
+-- A predecessor's rows have none of these; what they repeat stays as it is.
+CREATE UNIQUE INDEX job_metrics_once ON deltashare.job_metrics (workspace_url, run_id) WHERE job_uid IS NOT NULL;
+CREATE UNIQUE INDEX project_costs_once ON deltashare.project_costs (project_id, day, currency, subscription_id, revision);
 CREATE INDEX sync_jobs_job ON deltashare.sync_jobs (job_uid, at);
-CREATE UNIQUE INDEX notifications_once ON deltashare.notifications (dedupe_key, status);
+CREATE UNIQUE INDEX notifications_once ON deltashare.notifications (dedupe_key, channel) WHERE status = 'sent';
+CREATE INDEX notifications_newest ON deltashare.notifications (at DESC, notification_id);
 CREATE INDEX audit_trail_pack ON deltashare.audit_trail (share_pack_id, at);
+
+-- Packs of a predecessor are listed among ours.
+UPDATE deltashare.share_packs SET requested_at = effective_from WHERE requested_at IS NULL;

@@ -111,10 +111,52 @@ CREATE INDEX contributions_at ON contributions (workspace, kind, key, valid_from
 
 CREATE TABLE outbox (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    channel text NOT NULL CHECK (channel IN ('queue', 'mail')),
-    subject uuid NOT NULL,                -- an application, or a notification
+    application_uid uuid NOT NULL REFERENCES applications,
     due_at timestamptz NOT NULL DEFAULT now(),
     traceparent text,
     created_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX outbox_next ON outbox (channel, id);
+
+-- Directory syncs: how far they got, and what a walk saw.
+CREATE TABLE directory_jobs (
+    job_uid uuid PRIMARY KEY,
+    kind text NOT NULL,
+    scope text NOT NULL,
+    requested_by text NOT NULL,
+    requested_at timestamptz NOT NULL,
+    allowed_removals integer,
+    epoch bigint NOT NULL DEFAULT 0,
+    lease_until timestamptz,
+    next_attempt_at timestamptz NOT NULL DEFAULT now(),
+    started_at timestamptz,
+    cursor text NOT NULL DEFAULT '',
+    resume text NOT NULL DEFAULT '',
+    is_full boolean NOT NULL DEFAULT false,
+    is_proven boolean NOT NULL DEFAULT true,
+    failures integer NOT NULL DEFAULT 0,
+    counts jsonb NOT NULL DEFAULT '{}',
+    status text,
+    error text,
+    finished_at timestamptz
+);
+CREATE UNIQUE INDEX directory_jobs_one_unfinished ON directory_jobs (kind, scope) WHERE finished_at IS NULL;
+CREATE INDEX directory_jobs_newest ON directory_jobs (kind, scope, requested_at DESC);
+
+CREATE TABLE directory_marks (
+    job_uid uuid NOT NULL REFERENCES directory_jobs,
+    id text NOT NULL,
+    present boolean NOT NULL,
+    PRIMARY KEY (job_uid, id)
+);
+
+CREATE TABLE notices (
+    notice_uid uuid PRIMARY KEY,
+    dedupe_key text NOT NULL,
+    channel text NOT NULL,
+    notice jsonb NOT NULL,
+    due_at timestamptz NOT NULL,
+    attempts integer NOT NULL DEFAULT 0,
+    concluded_at timestamptz,
+    UNIQUE (dedupe_key, channel)          -- what was said once is never said again
+);
+CREATE INDEX notices_due ON notices (due_at) WHERE concluded_at IS NULL;

@@ -1,4 +1,4 @@
-"""Share packs in PostgreSQL: schema `deltashare` (versions and logs), schema `deltashare_state` (what carries them through).
+"""Share packs in PostgreSQL: schema `deltashare` has versions and logs, `deltashare_state` what carries packs through.
 
 versions.py      the one writer of versions, in batches; reads as of a time
 uploads.py       packs: created once from the same bytes, reopened, resumed, rolled back
@@ -10,6 +10,7 @@ plans.py         plans and the decisions about them
 contributions.py which pack wants what, and so who could read what on any day
 ownership.py     what this installation created or adopted
 tenants.py       business lines, projects, requests
-directory.py     copies of people, groups and workspace objects; job metrics and costs
-records.py       audit, directory syncs, notifications
+directory.py     copies of people, groups and workspace objects; job metrics and costs; syncs and notifications
+progress.py      how far directory syncs got; notices that wait
+records.py       the audit trail
 """

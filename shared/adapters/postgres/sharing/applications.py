@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres.database import Connection, Database
@@ -178,11 +179,15 @@ class Applications:
 
 
 def _body(row: Mapping[str, Any]) -> str:
-    body = {"v": 1, "id": str(row["subject"]), "traceparent": row["traceparent"] or ""}
+    body = {"v": 1, "id": str(row["application_uid"]), "traceparent": row["traceparent"] or ""}
     return json.dumps(body, separators=(",", ":"))
 
 
-_OUTBOX = Outbox(sharing_query("outbox_take"), sharing_query("outbox_sent"), _body)
+_OUTBOX = Outbox(
+    sql.Composed([sql.SQL(sharing_query("outbox_take"))]),
+    sql.Composed([sql.SQL(sharing_query("outbox_sent"))]),
+    _body,
+)
 
 
 def hold(connection: Connection, claim: Claim, lease_s: int) -> None:
@@ -196,7 +201,7 @@ def enqueue(
     connection: Connection, application_uid: UUID, *, due_at: datetime | None = None, delay_s: int = 0
 ) -> None:
     """The application's message, sent once the transaction is committed."""
-    values = {"channel": "queue", "subject": application_uid, "due_at": due_at, "delay_s": delay_s}
+    values = {"application": application_uid, "due_at": due_at, "delay_s": delay_s}
     connection.execute(sharing_query("outbox_insert"), values)
 
 

@@ -66,7 +66,7 @@ class PostgresJournal:
             applications.hold(connection, self._claim, self._lease_s)
             if self._leases is not None:
                 self._leases.require(connection, self._claim.application_uid)
-            if connection.execute(sharing_query(statement), named | values).rowcount == 0:
+            if connection.execute(sharing_query(statement), {**named, **values}).rowcount == 0:
                 raise JournalError(
                     f"application {self._claim.application_uid}, step {position}: {refusal}",
                     hint="the plan that is applied is not the one of the journal",

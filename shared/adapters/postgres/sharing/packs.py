@@ -18,7 +18,7 @@ from shared.adapters.postgres.sharing.versions import SHARE_PACKS, Change, in_tr
 from shared.errors import NotFoundError
 from shared.sharing.lifecycle import require_follows
 from shared.sharing.model import Finding, SharePack
-from shared.sharing.views import Actor, PackView, State, StepView, VersionView
+from shared.sharing.views import OPEN, Actor, PackView, State, StepView, VersionView
 from shared.sql import sharing_query
 
 
@@ -30,12 +30,12 @@ class Packs:
 
     def get(self, pack_id: UUID, tenants: Tenants) -> PackView:
         """The pack; raises NotFoundError."""
-        found = self.list(tenants, share_pack_id=pack_id, limit=1)
+        found = self.page(tenants, share_pack_id=pack_id, limit=1)
         if not found:
             raise not_found(pack_id)
         return found[0]
 
-    def list(
+    def page(
         self,
         tenants: Tenants,
         *,
@@ -124,7 +124,7 @@ def move(
 ) -> Mapping[str, Any]:
     """The same in the caller's transaction; the pack as it was. Takes the pack's lock, before any application's row."""
     before = lock(connection, pack_id)
-    if before["share_pack_status"] != state:
+    if before["share_pack_status"] != state or state not in OPEN:
         require_follows(State(before["share_pack_status"]), state, before["share_pack_name"])
     wanted = {"share_pack_status": state.value, "error_message": error_message or None, **(content or {})}
     if findings is not None:

@@ -112,9 +112,10 @@ def remember(connection: Connection, tenant: Tenant, by: str) -> UUID:
 
 def remember_project(connection: Connection, tenant: UUID, name: str, by: str) -> UUID:
     """The tenant's project of that name, case and blanks aside; made where it has none."""
-    values = {"tenant_id": tenant, "name": " ".join(name.split())}
+    plain = " ".join(name.split())
+    values = {"tenant_id": tenant, "name": plain}
     id_ = _known(connection, "projects", "project_id", values) or uuid5(
-        _NAMES, f"project|{tenant}|{values['name'].lower()}"
+        _NAMES, f"project|{tenant}|{plain.lower()}"
     )
     if versions.as_of(connection, PROJECTS, id_) is None:
         versions.write(connection, PROJECTS, [Change(id_, values)], by=by, reason="share pack")

@@ -75,13 +75,9 @@ PIPELINES = Versioned("pipelines", "pipeline_id", (
     "workspace_url", "name", "pipeline_type", "databricks_id", "source", "destination", "schedule", "comment", *_OWNED,
 ))  # fmt: skip
 USERS = Versioned("users", "user_id", ("entra_id", "principal_name", "display_name", "mail", "enabled"))
-AD_GROUPS = Versioned(
-    "ad_groups", "ad_group_id", ("entra_id", "display_name", "mail", "members"), frozenset({"members"})
-)
+AD_GROUPS = Versioned("ad_groups", "ad_group_id", ("entra_id", "display_name", "mail", "security"))
 DATABRICKS_OBJECTS = Versioned(
-    "databricks_objects",
-    "databricks_object_id",
-    ("workspace_url", "full_name", "object_type", "owner", "comment"),
+    "databricks_objects", "databricks_object_id", ("workspace_url", "full_name", "object_type", "owner")
 )
 VERSIONED = (
     TENANTS, TENANT_REGIONS, PROJECTS, REQUESTS, SHARE_PACKS, RECIPIENTS, SHARES, PIPELINES, USERS, AD_GROUPS,
