@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.fixtures_erp",
     "tests.fixtures_pg_source",
     "tests.fixtures_workspace",
+    "tests.fixtures_microsoft",
 ]
 
 

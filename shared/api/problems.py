@@ -113,15 +113,19 @@ def problem(
     errors: Sequence[tuple[str, str]] = (),
     headers: Mapping[str, str] | None = None,
     plan: ChangePlan | None = None,
+    places: Sequence[Mapping[str, object]] = (),
 ) -> Response:
-    """One problem document; `errors` are (field, detail), `plan` is what the request would do."""
+    """One problem document; `errors` are (field, detail), `plan` is what the request would do.
+
+    `places`: what is wrong in an uploaded file, each with its line, or its sheet and cell.
+    """
     phrase = HTTPStatus(status).phrase
     body = {
         "type": f"urn:tributary:{code}" if code else "about:blank",
         "title": phrase,
         "status": status,
         "detail": detail or phrase,
-        "errors": [{"field": field, "detail": text} for field, text in errors],
+        "errors": [*({"field": field, "detail": text} for field, text in errors), *places],
     }
     if hint:
         body["hint"] = hint

@@ -14,22 +14,20 @@ from datetime import datetime, timedelta
 from typing import Literal, Protocol
 from uuid import UUID
 
-from shared.errors import AppError, PermanentError
-from shared.sharing.directory_errors import NoticeUndeliveredError
+from shared.errors import AppError
+from shared.sharing.directory_errors import NoticeRefusedError, NoticeUndeliveredError
 from shared.sharing.directory_ports import Delivery, NotificationLog
 from shared.sharing.directory_rules import retry_delay_s
+from shared.sharing.redaction import redacted
 
 Channel = Literal["email", "webhook"]
 NoticeKind = Literal["pack_failed", "approval_waiting", "token_expiring", "drift_found"]
 EXPIRY_DAYS = (30, 7, 1)
-MAX_ATTEMPTS = 8
-AT_ONCE = 50
-_TEXT_LIMIT = 2000
-# Links may be activation links, and long runs of token letters are tokens until proven otherwise.
-_SECRETS = re.compile(
-    r"(?i)[a-z][a-z0-9+.-]*://\S+|\bdapi[0-9a-f]{16,}\b|\beyJ[\w.-]{16,}|\bbearer\s+\S+"
-    r"|\b(?:password|pwd|secret|token|accountkey|sig|client_secret)\s*[=:]\s*\S+"
-)
+MAX_ATTEMPTS = 12
+AT_ONCE = 10
+BATCHES = 10
+_TEXT_LIMIT = 4000
+_LINKS = re.compile(r"(?i)\b[a-z][a-z0-9+.-]*://\S+")  # any of them may be an activation link
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +76,12 @@ def pack_failed(
         "VALIDATION_FAILED": "was found invalid",
     }[state]
     text = (
-        f"Share pack {pack.name} {ended}.\n\n{scrub(error or 'No reason was recorded.')}\n\n"
+        f"Share pack {pack.name} {ended}.\n\n{error or 'No reason was recorded.'}\n\n"
         f"GET /workflow/sharepack/{pack.id} says more; uploading the same file again resumes it."
     )
     key = f"pack_failed|{pack.id}|{pack.version}|{state}"
     subject = f"Share pack {pack.name} {ended}"
-    return Notice("pack_failed", key, line(subject), text, audience.of(pack.requestor), pack.id)
+    return _notice("pack_failed", key, subject, text, audience.of(pack.requestor), pack.id)
 
 
 def approval_waiting(pack: Pack, plan_hash: str, widens: int, audience: Audience) -> Notice:
@@ -96,7 +94,7 @@ def approval_waiting(pack: Pack, plan_hash: str, widens: int, audience: Audience
     subject = f"Share pack {pack.name} waits for approval"
     # The requestor is told too, but can do nothing: the operators are who it is for.
     key = f"approval_waiting|{pack.id}|{plan_hash}"
-    return Notice("approval_waiting", key, line(subject), text, audience.of(pack.requestor), pack.id)
+    return _notice("approval_waiting", key, subject, text, audience.of(pack.requestor), pack.id)
 
 
 def token_expiring(
@@ -114,7 +112,7 @@ def token_expiring(
         f"POST /workflow/recipients/{recipient}/rotate-token makes a new one."
     )
     key = f"token_expiring|{workspace}|{token_id}|{expires_at:%Y-%m-%dT%H:%M:%SZ}|{mark}"
-    return Notice("token_expiring", key, line(f"Token of {recipient} {said}"), text, audience.of())
+    return _notice("token_expiring", key, f"Token of {recipient} {said}", text, audience.of())
 
 
 def drift_found(
@@ -123,16 +121,28 @@ def drift_found(
     """The workspace holds something else than our packs say; None for no differences. One notice a fingerprint."""
     if not differences:
         return None
-    shown = "\n".join(f"- {scrub(each)}" for each in differences[:50])
+    shown = "\n".join(f"- {each}" for each in differences[:50])
     more = f"\n- and {len(differences) - 50} more" if len(differences) > 50 else ""
     text = f"{workspace} differs from what its share packs say:\n\n{shown}{more}"
     subject = f"{workspace}: {len(differences)} differences from the share packs"
-    return Notice("drift_found", f"drift_found|{workspace}|{fingerprint}", line(subject), text, audience.of())
+    return _notice("drift_found", f"drift_found|{workspace}|{fingerprint}", subject, text, audience.of())
+
+
+def _notice(
+    kind: NoticeKind,
+    dedupe_key: str,
+    subject: str,
+    text: str,
+    recipients: tuple[str, ...],
+    pack_id: UUID | None = None,
+) -> Notice:
+    """The one place that makes notices, so that none leaves unscrubbed."""
+    return Notice(kind, dedupe_key, line(subject), scrub(text), recipients, pack_id)
 
 
 def scrub(text: str) -> str:
-    """The text without links or anything that looks like a credential, cut to 2,000 characters."""
-    return _SECRETS.sub("[removed]", text)[:_TEXT_LIMIT]
+    """The text without links or anything that looks like a credential, cut to 4,000 characters."""
+    return str(redacted(_LINKS.sub("[link removed]", text)))[:_TEXT_LIMIT]
 
 
 def line(text: str) -> str:
@@ -158,15 +168,15 @@ class NoticeQueue(Protocol):
         ...
 
     def claim(self, now: datetime, limit: int) -> Sequence[Waiting]:
-        """What is due, held by this caller for a few minutes; no two callers get the same."""
+        """What is due, held by this caller for a few minutes, each with an attempt more; no two get the same."""
         ...
 
     def conclude(self, uid: UUID) -> None:
         """Sent or given up: never handed out again."""
         ...
 
-    def postpone(self, uid: UUID, until: datetime) -> None:
-        """Not taken: due again then, with one attempt more."""
+    def postpone(self, uid: UUID, until: datetime, *, counts: bool = True) -> None:
+        """Not taken: due again then; `counts` False for one that was never tried."""
         ...
 
 
@@ -200,10 +210,23 @@ class Notifier:
         return bool(channels) and self._queue.add(notice, channels, self._now()) > 0
 
     def flush(self) -> int:
-        """Deliver what is due; how many were sent. A channel that is down costs each notice one attempt."""
-        return sum(self._deliver(waiting) for waiting in self._queue.claim(self._now(), AT_ONCE))
+        """Deliver what is due; how many were sent. The first that a channel does not answer spares it the others."""
+        sent, down = 0, set[Channel]()
+        for _ in range(BATCHES):
+            due = self._queue.claim(self._now(), AT_ONCE)
+            for waiting in due:
+                if waiting.channel in down:
+                    # Each would wait for the same timeout.
+                    self._queue.postpone(waiting.uid, self._now(), counts=False)
+                    continue
+                outcome = self._deliver(waiting)
+                sent += outcome == "sent"
+                down |= {waiting.channel} if outcome == "unanswered" else set()
+            if down or len(due) < AT_ONCE:
+                break
+        return sent
 
-    def _deliver(self, waiting: Waiting) -> bool:
+    def _deliver(self, waiting: Waiting) -> Literal["sent", "refused", "unanswered"]:
         door = self._doors.get(waiting.channel)
         attempts = waiting.attempts + 1
         try:
@@ -211,14 +234,17 @@ class Notifier:
                 # Settings changed since it was kept; it waits for them to come back until its attempts are over.
                 raise NoticeUndeliveredError(f"{waiting.channel}: no longer set up")
             door.deliver(waiting.notice)
+        except NoticeRefusedError as error:
+            self._conclude(waiting, attempts, "failed", scrub(error.message))
+            return "refused"
         except AppError as error:
             self._not_taken(waiting, attempts, error)
-            return False
+            return "unanswered"
         self._conclude(waiting, attempts, "sent", None)
-        return True
+        return "sent"
 
     def _not_taken(self, waiting: Waiting, attempts: int, error: AppError) -> None:
-        if isinstance(error, PermanentError) or attempts >= MAX_ATTEMPTS:
+        if attempts >= MAX_ATTEMPTS:
             self._conclude(waiting, attempts, "failed", scrub(error.message))
             return
         delay_s = retry_delay_s(attempts, getattr(error, "retry_after_s", None))

@@ -27,15 +27,12 @@ class SyncOut(Answer):
 
 
 class CostOut(Answer):
-    """What a project cost on a day."""
+    """What a project cost on a day, by currency and subscription."""
 
-    project_id: UUID
-    usage_date: date
-    sku: str | None
-    unit: str | None
-    quantity: Decimal | None
-    cost: Decimal
+    day: date
+    amount: Decimal
     currency: str
+    subscription_id: str | None
     recorded_at: datetime
 
 
@@ -46,18 +43,16 @@ class CostsOut(PageOut):
 
 
 class JobMetricOut(Answer):
-    """A finished run of a job."""
+    """A finished run of a job; `result` is the platform's word."""
 
     workspace_url: str
-    share_pack_id: UUID | None
     job_id: str
     run_id: str
     job_name: str | None
-    status: str
+    result: str
     started_at: datetime
     ended_at: datetime | None
-    duration_seconds: Decimal | None
-    error_message: str | None
+    creator: str | None
 
 
 class JobMetricsOut(PageOut):
@@ -69,13 +64,14 @@ class JobMetricsOut(PageOut):
 class SyncJobOut(Answer):
     """A directory sync as it stands."""
 
-    id: UUID
+    job_uid: UUID
     kind: str
     scope: str | None
     status: str
     counts: dict[str, Any] | None
     error_message: str | None
     requested_by: str | None
+    started_at: datetime | None
     at: datetime
 
 
@@ -89,10 +85,12 @@ class NotificationOut(Answer):
     """A notice that was sent, or could not be."""
 
     kind: str
+    channel: str
     status: str
-    recipient: str | None
-    subject: str | None
+    subject: str
+    recipients: list[str]
     share_pack_id: UUID | None
+    attempts: int
     error_message: str | None
     at: datetime
 
@@ -125,49 +123,63 @@ def costs(
     project_id: UUID,
     caller: Reader,
     services: Services,
-    first: Annotated[date | None, Query(alias="from")] = None,
-    last: Annotated[date | None, Query(alias="to")] = None,
-    limit: Limit = 100,
+    since: Annotated[date | None, Query(description="the first day")] = None,
+    limit: Limit = 400,
 ) -> CostsOut:
-    """A project's costs by day."""
-    rows = services.figures.costs(project_id, caller.tenants, first=first, last=last, limit=limit)
+    """A project's costs by day, newest first; all on one page."""
+    rows = services.records.costs(project_id, caller.tenants, since=since, limit=limit)
     return CostsOut(items=[CostOut.model_validate(row) for row in rows])
 
 
 @router.get("/job-metrics")
 def job_metrics(
-    caller: Reader, services: Services, limit: Limit = 100, cursor: Cursor = None
+    *,
+    caller: Reader,
+    services: Services,
+    job_id: Annotated[str | None, Query(max_length=100)] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
 ) -> JobMetricsOut:
-    """Runs of jobs in the caller's workspaces."""
-    rows, more = cut(
-        services.figures.job_metrics(caller.tenants, limit=limit + 1, after=moment_cursor(cursor)), limit
-    )
-    last = pack_moment(rows[-1]["at"], rows[-1]["id"]) if more else None
+    """Finished runs of jobs in the caller's workspaces, newest first."""
+    after = moment_cursor(cursor)
+    found = services.records.job_runs(caller.tenants, job_id=job_id, limit=limit + 1, after=after)
+    rows, more = cut(found, limit)
+    last = pack_moment(rows[-1]["started_at"], rows[-1]["job_metric_id"]) if more else None
     return JobMetricsOut(items=[JobMetricOut.model_validate(row) for row in rows], next_cursor=last)
 
 
 @router.get("/sync-jobs")
 def sync_jobs(
-    caller: Reader, services: Services, kind: Kind | None = None, limit: Limit = 100, cursor: Cursor = None
+    *,
+    caller: Reader,
+    services: Services,
+    kind: Kind | None = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
 ) -> SyncJobsOut:
     """Directory syncs; needs tenant:*, since they belong to nobody in particular."""
     _require_all_tenants(caller, "sync jobs")
-    rows, more = cut(
-        services.figures.sync_jobs(kind=kind, limit=limit + 1, after=moment_cursor(cursor)), limit
-    )
-    last = pack_moment(rows[-1]["at"], rows[-1]["id"]) if more else None
+    found = services.sync_jobs.jobs(kind=kind, limit=limit + 1, after=moment_cursor(cursor))
+    rows, more = cut(found, limit)
+    last = pack_moment(rows[-1]["at"], rows[-1]["job_uid"]) if more else None
     return SyncJobsOut(items=[SyncJobOut.model_validate(row) for row in rows], next_cursor=last)
 
 
 @router.get("/notifications")
 def notifications(
-    caller: Reader, services: Services, limit: Limit = 100, cursor: Cursor = None
+    *,
+    caller: Reader,
+    services: Services,
+    share_pack_id: UUID | None = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
 ) -> NotificationsOut:
-    """What people were told."""
-    rows, more = cut(
-        services.figures.notifications(caller.tenants, limit=limit + 1, after=moment_cursor(cursor)), limit
+    """What people were told about the caller's share packs."""
+    found = services.notifications.entries(
+        caller.tenants, share_pack_id=share_pack_id, limit=limit + 1, after=moment_cursor(cursor)
     )
-    last = pack_moment(rows[-1]["at"], rows[-1]["id"]) if more else None
+    rows, more = cut(found, limit)
+    last = pack_moment(rows[-1]["at"], rows[-1]["notification_id"]) if more else None
     return NotificationsOut(items=[NotificationOut.model_validate(row) for row in rows], next_cursor=last)
 
 
@@ -185,7 +197,7 @@ def health(request: Request, response: Response, services: Services) -> HealthOu
 
 def _tables(services: Services) -> tuple[bool, int]:
     try:
-        return True, services.figures.tables()
+        return True, services.tables()
     except AppError:
         return False, 0
 

@@ -1,10 +1,11 @@
 """Packs: stored once, read by their own tenant alone, their states as versions."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -203,17 +204,18 @@ def test_nothing_of_another_tenant_shows_or_moves(store: Store) -> None:
     stranger = frozenset({"sales"})
     eve = Actor("oid-eve", "eve@example.org", False, stranger)
     assert store.packs.page(stranger) == []
-    for id_ in (pack.id, uuid4()):
-        for attempt in (
-            lambda: store.packs.get(id_, stranger),
-            lambda: store.packs.history(id_, stranger),
-            lambda: store.packs.cancel(id_, stranger, by=eve, reason="x"),
-            lambda: store.uploads.rollback(id_, 1, stranger, by=eve, reason="x"),
-            lambda: store.plans.newest(id_, stranger),
-            lambda: store.plans.approve(id_, stranger, "h" * 64, by=eve),
-            lambda: store.plans.reject(id_, stranger, "x", by=eve),
-        ):
+    attempts: list[Callable[[UUID], object]] = [
+        lambda id_: store.packs.get(id_, stranger),
+        lambda id_: store.packs.history(id_, stranger),
+        lambda id_: store.packs.cancel(id_, stranger, by=eve, reason="x"),
+        lambda id_: store.uploads.rollback(id_, 1, stranger, by=eve, reason="x"),
+        lambda id_: store.plans.newest(id_, stranger),
+        lambda id_: store.plans.approve(id_, stranger, "h" * 64, by=eve),
+        lambda id_: store.plans.reject(id_, stranger, "x", by=eve),
+    ]
+    for attempt in attempts:
+        for id_ in (pack.id, uuid4()):
             with pytest.raises(NotFoundError):
-                attempt()
+                attempt(id_)
     assert store.packs.get(pack.id, frozenset({"finance"})).version == 2
     assert store.packs.page(frozenset()) == []

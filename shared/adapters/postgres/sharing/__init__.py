@@ -10,6 +10,7 @@ plans.py         plans and the decisions about them
 contributions.py which pack wants what, and so who could read what on any day
 ownership.py     what this installation created or adopted
 tenants.py       business lines, projects, requests
-directory.py     copies of people, groups and workspace objects; job metrics and costs
-records.py       audit, directory syncs, notifications
+directory.py     copies of people, groups and workspace objects; job metrics and costs; syncs and notifications
+progress.py      how far directory syncs got; notices that wait
+records.py       the audit trail
 """
