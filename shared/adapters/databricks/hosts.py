@@ -18,8 +18,8 @@ def workspace_origin(url: str, allowed: Collection[str]) -> str:
     `allowed`: `host[:port]`, lower case. Raises ConfigurationError for any other host, for a path, a query or a
     user in the address, and for plain http beyond this machine.
     """
-    parts = urlsplit(url.strip() if "://" in url else f"https://{url.strip()}")
     try:
+        parts = urlsplit(url.strip() if "://" in url else f"https://{url.strip()}")
         host, port = parts.hostname or "", parts.port
     except ValueError:
         raise _refused(url, "is no address", allowed) from None
@@ -39,8 +39,10 @@ def workspace_origin(url: str, allowed: Collection[str]) -> str:
 
 def _refused(url: str, why: str, allowed: Collection[str]) -> ConfigurationError:
     known = ", ".join(sorted(allowed)) or "none"
+    # What stands before an @ may be a password.
+    shown = url.rpartition("@")[2][:100]
     return ConfigurationError(
-        f"workspace {url[:100]!r}: {why}",
+        f"workspace {shown!r}: {why}",
         hint=f"name one of DATABRICKS_HOSTS (now: {known}), or add its host there",
         code="workspace_host",
     )

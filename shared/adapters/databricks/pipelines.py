@@ -1,8 +1,8 @@
 """Jobs and declarative pipelines: one notebook or file at work, by name.
 
 A job runs `source` as its one task, with `destination` as a parameter; a declarative pipeline has `source` as its
-one library and writes to `destination`, a `catalog.schema`. What a pack doesn't speak of (clusters, notifications,
-tags) stays as somebody set it.
+one library and writes to `destination`, a `catalog.schema`. A pack without a schedule takes the schedule away; what
+else it doesn't speak of (destination, comment, clusters, notifications, tags) stays as it is.
 """
 
 from collections.abc import Mapping
@@ -23,6 +23,8 @@ TASK = "run"
 ENVIRONMENT = "default"
 PARAMETER = "destination"
 UTC = "UTC"
+# Declarative pipelines have no description of their own.
+COMMENT = "tributary.comment"
 # Files a task or library runs as they are; anything else in a workspace is a notebook.
 _FILES = (".py", ".sql")
 # Of a file's job: serverless compute of this version.
@@ -121,12 +123,8 @@ class Pipelines:
         )
 
 
-# Declarative pipelines have no description of their own.
-COMMENT = "tributary.comment"
-
-
 def _job_settings(was: Body, pipeline: Pipeline) -> Body:
-    task, environments = _task(pipeline)
+    task, environments = _task(pipeline, pipeline.destination or _task_facts(was.get("tasks", []))[1])
     settings = was | {"name": pipeline.name, "tasks": [task]} | environments
     settings.setdefault("max_concurrent_runs", 1)
     if pipeline.comment is not None:
@@ -141,9 +139,8 @@ def _job_settings(was: Body, pipeline: Pipeline) -> Body:
     return settings
 
 
-def _task(pipeline: Pipeline) -> tuple[Body, Body]:
+def _task(pipeline: Pipeline, destination: str | None) -> tuple[Body, Body]:
     """The job's one task, and what else its job must hold for it."""
-    destination = pipeline.destination
     if not pipeline.source.endswith(_FILES):
         notebook: Body = {"notebook_path": pipeline.source}
         if destination is not None:
