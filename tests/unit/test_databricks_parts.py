@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 import requests
-from databricks.sdk.errors import DeadlineExceeded, InternalError, NotFound
+from databricks.sdk.errors import Aborted, DeadlineExceeded, InternalError, NotFound
 from databricks.sdk.service import sharing
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,8 +111,19 @@ def test_a_gateways_404_is_no_absence() -> None:
     assert type(translated(NotFound("<html>"), "GET x", "read")) is WorkspaceRefusedError
 
 
+def test_a_workspace_without_a_metastore_is_no_absence() -> None:
+    told = NotFound("no metastore", error_code="METASTORE_DOES_NOT_EXIST")
+    assert type(translated(told, "GET x", "read")) is WorkspaceRefusedError
+
+
+def test_a_change_that_another_came_between_may_be_tried_again() -> None:
+    assert (
+        type(translated(Aborted("x", error_code="ABORTED"), "PATCH x", "write")) is WorkspaceUnavailableError
+    )
+
+
 def test_a_message_without_a_code_is_never_quoted() -> None:
-    told = NotFound("unable to parse response. Request log: activation_url=https://host/secret")
+    told = NotFound('unable to parse response. Request log: {"bearerToken": "secret"}')
     assert "secret" not in str(translated(told, "GET x", "read"))
 
 
