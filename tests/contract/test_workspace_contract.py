@@ -57,7 +57,7 @@ class Place:
 
     @property
     def workspace(self) -> Workspace:
-        """Typed as the Protocol: the type checker holds the adapter to it."""
+        """The adapter, by no more than its Protocol."""
         return DatabricksWorkspace(self.wire)
 
     def table(self, name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from infra.local.loopback import Answer, LoopbackServer, Request
 from infra.local.ports import free_ports
 from infra.local.workspace import OTHER, WorkspaceServer
 from infra.local.workspace.routes import UNITY
@@ -283,6 +284,21 @@ def test_a_host_that_is_down_is_found_out_at_the_first_call() -> None:
     wire = open_wire(f"http://{place}", [place], FixedToken("secret"), "0.1.0", limits)
     with pytest.raises(WorkspaceUnavailableError, match="the connection failed"):
         wire.do("POST", f"{UNITY}/shares", body={"name": "x"})
+
+
+def test_a_redirect_is_never_followed(workspace: WorkspaceServer) -> None:
+    def elsewhere(request: Request) -> Answer:
+        return Answer(307, b"", {"Location": workspace.url + request.path})
+
+    server = LoopbackServer(elsewhere)
+    place, seconds = f"127.0.0.1:{server.port}", Seconds()
+    limits = Limits(patience=Patience(clock=seconds.clock, sleep=seconds.sleep))
+    wire = open_wire(f"http://{place}", [place], FixedToken(workspace.token), "0.1.0", limits)
+    before = workspace.last
+    with pytest.raises(OutcomeUnknownError, match="redirect"):
+        wire.do("POST", f"{UNITY}/shares", body={"name": "x"})
+    server.stop()
+    assert workspace.last == before
 
 
 def test_another_way_to_sign_in_in_the_environment_is_no_conflict(

@@ -111,6 +111,8 @@ def _never_sent(error: Exception) -> bool:
 def _how(error: Exception) -> str:
     if isinstance(error, DatabricksError):
         return f"the workspace failed with {error.error_code or type(error).__name__}"
+    if isinstance(error, requests.TooManyRedirects):
+        return "it answered with a redirect, which is never followed"
     if isinstance(error, requests.Timeout):
         return "no answer came in time"
     return (

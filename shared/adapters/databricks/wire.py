@@ -60,6 +60,8 @@ class Wire:
         # The services read the workspace's id from it.
         self._cfg = config
         self._client, self._bucket, self._patience = ApiClient(config), bucket, patience
+        # A redirect would take the call, and what it says, to a host that nobody allowed; no option forbids it.
+        self._client._api_client._session.max_redirects = 0
 
     def do(self, method: str, path: str, **options: Any) -> Any:
         """The answer's JSON; raises the errors of `shared.sharing.errors`."""
