@@ -62,7 +62,7 @@ class DatabricksWorkspace:
     def recipient_of_metastore(self, metastore_id: str) -> ObservedRecipient | None:
         found = self._recipients.list(data_recipient_global_metastore_id=metastore_id)
         # The filter is the service's; what it lets through is compared again.
-        same = (each for each in found if each.data_recipient_global_metastore_id == metastore_id)
+        same = (each for each in found if _same(each.data_recipient_global_metastore_id, metastore_id))
         first = next(same, None)
         return reading.observed_recipient(first) if first else None
 
@@ -179,6 +179,10 @@ class DatabricksWorkspace:
             reason="INVALID_PARAMETER_VALUE",
             hint="share notebooks by hand",
         )
+
+
+def _same(one: str | None, other: str) -> bool:
+    return (one or "").lower() == other.lower()
 
 
 def _required(token: IssuedToken | None, name: str) -> IssuedToken:
