@@ -30,7 +30,10 @@ def wire_to(
 ) -> Wire:
     """A wire that sleeps in no time; further keywords go to Limits."""
     time = seconds or Seconds()
-    chosen: dict[str, Any] = {"calls_per_s": 1000.0, "patience": Patience(clock=time.clock, sleep=time.sleep)} | limits
+    chosen: dict[str, Any] = {
+        "calls_per_s": 1000.0,
+        "patience": Patience(clock=time.clock, sleep=time.sleep),
+    } | limits
     return open_wire(server.url, [server.host], FixedToken(token or server.token), "0.1.0", Limits(**chosen))
 
 

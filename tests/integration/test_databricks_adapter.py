@@ -422,6 +422,16 @@ def test_only_the_word_opens_a_recipient_to_the_world(
     assert workspace.requests[-1].body == {"ip_access_list": {}}
 
 
+def test_an_oddly_named_object_can_be_taken_out(
+    adapter: DatabricksWorkspace, workspace: WorkspaceServer
+) -> None:
+    workspace.state.shares["sold"].objects[0].name = "main.retail.år 2026"
+    share = adapter.share("sold")
+    assert share is not None
+    adapter.update_share("sold", [again("REMOVE", share.objects[0])])
+    assert workspace.state.shares["sold"].objects == []
+
+
 def test_more_than_a_hundred_changes_are_not_sent(
     adapter: DatabricksWorkspace, workspace: WorkspaceServer
 ) -> None:

@@ -5,7 +5,7 @@ from databricks.sdk.errors import DatabricksError
 from databricks.sdk.service import sharing
 from databricks.sdk.service.sharing import AuthenticationType as Auth
 
-from infra.local.workspace import Switches, WorkspaceServer
+from infra.local.workspace import OTHER, Switches, WorkspaceServer
 from tests.fixtures_workspace import MakeWorkspace
 from tests.workspace_client import RecordingClient, change, networks, objects, permit, update
 
@@ -50,6 +50,24 @@ def test_one_table_may_be_shared_under_two_aliases(
         update(change("REMOVE", "main.retail.orders"))(sharing_client)
     update(change("REMOVE", "main.retail.orders", shared_as="again.orders"))(sharing_client)
     assert objects(workspace) == ["main.retail.orders", "main.retail.customers"]
+
+
+def test_renamed_recipients_and_shares_keep_their_grants(sharing_client: RecordingClient) -> None:
+    permit("opened", ["SELECT"])(sharing_client)
+    sharing_client.recipients.update("opened", new_name="Auditor")
+    sharing_client.shares.update("sold", new_name="given")
+    held = sharing_client.shares.share_permissions("given").privilege_assignments or []
+    assert [each.principal for each in held] == ["auditor"]
+    sharing_client.recipients.delete("auditor")
+    assert not sharing_client.shares.share_permissions("given").privilege_assignments
+
+
+def test_a_share_given_away_is_no_longer_ours_to_change(sharing_client: RecordingClient) -> None:
+    sharing_client.shares.update("sold", owner=OTHER.name, comment="theirs now")
+    with pytest.raises(DatabricksError, match="not an owner of Share 'sold'"):
+        sharing_client.shares.update("sold", comment="ours")
+    shared = sharing_client.shares.get("sold", include_shared_data=True)
+    assert (shared.owner, shared.comment) == (OTHER.name, "theirs now")
 
 
 def test_losing_select_turns_an_object_off(

@@ -86,7 +86,9 @@ class DatabricksWorkspace:
         if len(changes) > UPDATES_MAX:
             raise ValueError(f"{len(changes)} changes in one update; the platform takes {UPDATES_MAX}")
         for change in changes:
-            names.full_name(change.object.name)
+            # What is shared already may be called as it likes: it must still be possible to take it out.
+            if change.action == "ADD":
+                names.full_name(change.object.name)
         updates = [writing.object_update(change) for change in changes]
         self._shares.update(names.securable(name), updates=updates)
 
