@@ -5,9 +5,12 @@ import azure.functions as func
 from functions.detect_changes import bp as detect_changes
 from functions.handle_poison import bp as handle_poison
 from functions.load_in_window import bp as load_in_window
+from functions.provision_share_pack import bp as provision_share_pack
+from functions.remind_share_packs import bp as remind_share_packs
 from functions.retry_rejects import bp as retry_rejects
 from functions.serve_http import bp as serve_http
 from functions.sync_table import bp as sync_table
+from functions.watch_shares import bp as watch_shares
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 app.register_functions(detect_changes)
@@ -16,3 +19,6 @@ app.register_functions(load_in_window)
 app.register_functions(handle_poison)
 app.register_functions(retry_rejects)
 app.register_functions(serve_http)
+app.register_functions(provision_share_pack)
+app.register_functions(remind_share_packs)
+app.register_functions(watch_shares)

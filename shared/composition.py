@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from shared.adapters.postgres.verifications import PostgresVerifications
     from shared.adapters.storage_queue import StorageQueue
     from shared.adapters.tokens import TokenVerifier
+    from shared.composition_sharing import Sharing
     from shared.secrets import Secrets, SecretStore
     from shared.settings import Settings
     from shared.sync.catalogue import Defaults
@@ -109,6 +110,23 @@ class App:
         self.deliveries.flush()
         self.beat("retry_rejects")
 
+    def provision_share_pack(self, body: bytes, message_id: str, dequeue_count: int) -> None:
+        """Work on the share pack's application that a message names."""
+        if self.sharing is not None:
+            self.sharing.provision(body, message_id, dequeue_count)
+
+    def remind_share_packs(self) -> None:
+        """Send again what is due of share packs."""
+        if self.sharing is not None:
+            self.sharing.remind()
+            self.beat("remind_share_packs")
+
+    def watch_shares(self) -> None:
+        """Look whether workspaces still hold what share packs gave them."""
+        if self.sharing is not None:
+            self.sharing.watch()
+            self.beat("watch_shares")
+
     def migrate(self) -> tuple[str, ...]:
         """Apply missing migrations; their names."""
         from shared.adapters.postgres.migrations import migrate, migrate_sharing
@@ -124,8 +142,16 @@ class App:
 
     def close(self) -> None:
         """Give back every connection that was made."""
-        for part in ("connectors", "queue", "_poison_queue", "table_log", "domain_database", "database"):
-            if part in vars(self):
+        for part in (
+            "sharing",
+            "connectors",
+            "queue",
+            "_poison_queue",
+            "table_log",
+            "domain_database",
+            "database",
+        ):
+            if vars(self).get(part) is not None:
                 getattr(self, part).close()
 
     @cached_property
@@ -162,6 +188,23 @@ class App:
         told = s.domain_db_connection_string.get_secret_value()
         server = server_of(told, "DOMAIN_DB_CONNECTION_STRING", s.postgres_sslrootcert)
         return Database(server, s.postgres_schema, pool_max=max(2, s.postgres_pool_max))
+
+    @cached_property
+    def sharing(self) -> "Sharing | None":
+        """Share packs; None where they are off."""
+        if not self.settings.enable_workflow:
+            return None
+        from shared.composition_sharing import Sharing
+
+        return Sharing(
+            self.settings,
+            home=self.database,
+            database=self.domain_database,
+            vault=self.vault,
+            queue_named=self._queue_named,
+            now=self.clock.now,
+            lease_s=LEASE_S,
+        )
 
     @cached_property
     def slices(self) -> "Slices":
@@ -457,7 +500,8 @@ class App:
                 error_rate_warning_percent=s.error_rate_warning_percent,
                 cors_origins=tuple(o.strip() for o in s.cors_origins.split(",") if o.strip()),
                 metadata_schema=s.postgres_schema,
-            )
+            ),
+            self.sharing.services if self.sharing else None,
         )
 
     def _database_ok(self) -> None:

@@ -63,7 +63,8 @@ class NoVault:
 
 
 class Sharing:
-    """Share packs. `home` holds tenants and their regions, `database` the packs; `lease_s` exceeds the host's timeout."""
+    """Share packs. `home` holds tenants and their regions, `database` the packs; `lease_s` exceeds the host's timeout
+    for a function."""
 
     def __init__(
         self,
@@ -241,5 +242,7 @@ class Sharing:
         if token is not None:
             return FixedToken(token.get_secret_value())
         if urlsplit(url).hostname in LOOPBACK:
-            raise ConfigurationError("DATABRICKS_TOKEN: not set", hint="a workspace on this machine needs one")
+            raise ConfigurationError(
+                "DATABRICKS_TOKEN: not set", hint="a workspace on this machine needs one"
+            )
         raise NotImplementedError

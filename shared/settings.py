@@ -96,6 +96,7 @@ class Settings(BaseSettings):
     workflow_approval: Literal["never", "widening"] = "never"
     share_drift_policy: Literal["report", "repair"] = "report"
     drift_schedule: str = "0 15 * * * *"
+    remind_schedule: str = "15 */5 * * * *"
     azure_queue_name: str = "sharepack-processing"
     domain_db_connection_string: SecretStr | None = None
     databricks_hosts: str = ""

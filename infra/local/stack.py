@@ -83,6 +83,9 @@ class Stack:
             "POSTGRES_PASSWORD": self.postgres.password,
             # The sample ERP's credentials, under the name that its connector's secret has.
             "SAMPLE_ERP": json.dumps({"client_id": erp.client_id, "client_secret": erp.client_secret}),
+            "ENABLE_WORKFLOW": "true",
+            "WORKFLOW_APPROVAL": "widening",
+            "LOCAL_VAULT_DIR": str(self.base / "vault"),
             "DATABRICKS_HOSTS": f"{LOOPBACK}:{self.ports.workspace}",
             "DATABRICKS_TOKEN": PROVISIONER.token,
             # Somebody is watching: an idle queue is asked every second.

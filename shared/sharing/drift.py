@@ -70,7 +70,7 @@ class DriftWatch:
         """Newest first."""
         after = None
         while True:
-            page = self.stores.packs.list(None, state=State.COMPLETED, limit=_AT_ONCE, after=after)
+            page = self.stores.packs.page(None, state=State.COMPLETED, limit=_AT_ONCE, after=after)
             yield from page
             if len(page) < _AT_ONCE:
                 return

@@ -25,7 +25,7 @@ class Packs(Protocol):
         """The pack; raises NotFoundError."""
         ...
 
-    def list(
+    def page(
         self,
         tenants: Tenants,
         *,

@@ -141,7 +141,7 @@ class Workflow:
         after: tuple[datetime, UUID] | None = None,
     ) -> Sequence[PackView]:
         """Newest first, those after the moment and id of the page before."""
-        return self.stores.packs.list(who.tenants, tenant=tenant, state=state, limit=limit, after=after)
+        return self.stores.packs.page(who.tenants, tenant=tenant, state=state, limit=limit, after=after)
 
     def pack(self, who: Actor, pack_id: UUID) -> PackView:
         """One pack; raises NotFoundError for another tenant's, too."""

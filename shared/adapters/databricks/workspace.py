@@ -1,6 +1,7 @@
 """One workspace's calls: names are checked, one request (or one list) each, nothing is decided here."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from databricks.sdk.service import catalog, iam, sharing
@@ -22,6 +23,8 @@ from shared.sharing.observed import CatalogObject, ObservedPipeline, ObservedRec
 from shared.sharing.ports import GrantChange, IssuedToken, ObjectChange
 
 UPDATES_MAX = 100
+# A listing answers a page of tables; up to so many are cheaper asked for one by one.
+_LOOK_UPS = 2
 # Tables and views first: a name of three parts is most often one of them.
 _GUESSES = (ObjectType.TABLE, ObjectType.VOLUME, ObjectType.FUNCTION, ObjectType.MODEL)
 
@@ -76,6 +79,26 @@ class DatabricksWorkspace:
             return self._look_up(name, ObjectType.SCHEMA)
         guesses = (type,) if type else _GUESSES
         return next((found for guess in guesses if (found := self._look_up(name, guess))), None)
+
+    def catalog_objects(self, wanted: Mapping[str, ObjectType | None]) -> Mapping[str, CatalogObject]:
+        """A schema of which several tables are wanted is listed once; everything else is looked up by itself."""
+        schemas = Counter(name.rpartition(".")[0] for name, type in wanted.items() if _is_table(name, type))
+        found: dict[str, CatalogObject] = {}
+        for schema in sorted(schema for schema, tables in schemas.items() if tables > _LOOK_UPS):
+            found |= self._tables_of(schema)
+        for name, type in wanted.items():
+            if name not in found and (one := self.catalog_object(name, type)) is not None:
+                found[name] = one
+        return {name: found[name] for name in wanted if name in found}
+
+    def _tables_of(self, schema: str) -> dict[str, CatalogObject]:
+        catalog_name, schema_name = names.full_name(schema).split(".")
+        try:
+            listed = self._tables.list(catalog_name, schema_name, omit_columns=True, omit_properties=True)
+            tables = [table for each in listed if (table := reading.observed_table(each)) is not None]
+        except (MissingError, WorkspaceRefusedError):
+            return {}  # each is asked for by itself, and its own refusal is the one to hear
+        return {table.name: table for table in tables}
 
     # shares
 
@@ -139,6 +162,12 @@ class DatabricksWorkspace:
         rotated = self._recipients.rotate_token(name, old_expires_in_s)
         return _required(reading.issued_token(rotated, known), name)
 
+    def pending_activation(self, name: str) -> IssuedToken | None:
+        try:
+            return reading.issued_token(self._recipients.get(names.securable(name)))
+        except MissingError:
+            return None
+
     # pipelines
 
     def create_pipeline(self, pipeline: Pipeline) -> str:
@@ -181,6 +210,10 @@ class DatabricksWorkspace:
             reason="INVALID_PARAMETER_VALUE",
             hint="share notebooks by hand",
         )
+
+
+def _is_table(name: str, type: ObjectType | None) -> bool:
+    return name.count(".") == 2 and (type is None or type in TABLE_LIKE)
 
 
 def _same(one: str | None, other: str) -> bool:

@@ -1,0 +1,13 @@
+"""Timer to alerts: workspaces that no longer hold what share packs gave them."""
+
+import azure.functions as func
+
+from shared.composition import services
+
+bp = func.Blueprint()
+
+
+@bp.timer_trigger(arg_name="timer", schedule="%DRIFT_SCHEDULE%")
+def watch_shares(timer: func.TimerRequest) -> None:
+    """Say what drifted, and have it mended where that is the policy."""
+    services().watch_shares()
