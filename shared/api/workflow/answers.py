@@ -8,7 +8,7 @@ from pydantic.alias_generators import to_pascal
 
 from shared.sharing.model import Finding
 from shared.sharing.plan import Plan
-from shared.sharing.views import Exposure, PackView, VersionView
+from shared.sharing.views import Exposure, PackView, State, VersionView
 
 
 class Answer(BaseModel):
@@ -250,7 +250,7 @@ def _text(finding: Finding) -> str:
 
 def _progress(pack: PackView) -> str:
     if not pack.steps:
-        return "not started"
+        return "nothing to do" if pack.state is State.COMPLETED else "not started"
     done = sum(step.status in ("done", "skipped") for step in pack.steps)
     failed = sum(step.status == "failed" for step in pack.steps)
     return f"{done} of {len(pack.steps)} steps done" + (f", {failed} failed" if failed else "")
