@@ -170,12 +170,16 @@ def _translated(workspace: str) -> Iterator[None]:
     name = f"workspace {workspace}"
     try:
         yield
-    except TooManyRequests as error:
-        wish_s = float(error.retry_after_secs or 0) or None
+    except (TooManyRequests, TimeoutError) as error:
+        # When its retries are over the SDK raises a TimeoutError, with what it met last as the cause.
+        met = error.__cause__ if isinstance(error, TimeoutError) else error
+        if not isinstance(met, TooManyRequests):
+            raise WorkspaceUnavailableError(f"{name}: no answer in time", hint="tried again later") from None
+        wish_s = float(met.retry_after_secs or 0) or None
         raise WorkspaceThrottledError(
             f"{name}: throttled", hint="tried again later", retry_after_s=wish_s
         ) from None
-    except (InternalError, TemporarilyUnavailable, TimeoutError, RequestException) as error:
+    except (InternalError, TemporarilyUnavailable, RequestException) as error:
         raise WorkspaceUnavailableError(f"{name}: {type(error).__name__}", hint="tried again later") from None
     except DatabricksError as error:
         reason = error.error_code or type(error).__name__
