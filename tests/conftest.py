@@ -27,5 +27,5 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own settings must not change what a test sees."""
     names = {name.upper() for name in Settings.model_fields}
     for name in os.environ:
-        if name in names or name.startswith(("AzureWebJobs", "TRIBUTARY_")):
+        if name in names or name.startswith(("AzureWebJobs", "TRIBUTARY_", "DATABRICKS_", "ARM_")):
             monkeypatch.delenv(name)

@@ -16,11 +16,14 @@ exist was asked for; keywords go to WorkspaceServer (tables, identities, switche
 """
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 from infra.local.workspace import WorkspaceServer
+
+if TYPE_CHECKING:
+    from tests.workspace_client import RecordingClient
 
 
 class MakeWorkspace(Protocol):
@@ -48,3 +51,22 @@ def make_workspace() -> Iterator[MakeWorkspace]:
 def workspace(make_workspace: MakeWorkspace) -> WorkspaceServer:
     """A started workspace with the seeded catalogs."""
     return make_workspace()
+
+
+@pytest.fixture
+def sharing_client(workspace: WorkspaceServer) -> "RecordingClient":
+    """The provisioner's SDK, with a share of two objects, an open recipient and a Databricks one."""
+    # The SDK takes a second to import, which tests of other things need not pay.
+    from databricks.sdk.service.sharing import AuthenticationType
+
+    from tests.workspace_client import METASTORE, RecordingClient, change
+
+    made = RecordingClient(workspace)
+    made.shares.create("sold")
+    added = [change("ADD", "main.retail.orders"), change("ADD", "main.retail.customers")]
+    made.shares.update("sold", updates=added)
+    made.recipients.create("opened", AuthenticationType.TOKEN)
+    made.recipients.create(
+        "inside", AuthenticationType.DATABRICKS, data_recipient_global_metastore_id=METASTORE
+    )
+    return made

@@ -6,7 +6,9 @@ from typing import Any
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.clock import Clock
 from databricks.sdk.core import Config
+from databricks.sdk.service import sharing
 from databricks.sdk.service.sharing import (
+    AuthenticationType,
     SharedDataObject,
     SharedDataObjectDataObjectType,
     SharedDataObjectUpdate,
@@ -14,6 +16,8 @@ from databricks.sdk.service.sharing import (
 )
 
 from infra.local.workspace import WorkspaceServer
+
+METASTORE = "aws:us-west-2:abc-123-def"
 
 
 class Unhurried(Clock):
@@ -55,3 +59,27 @@ def change(action: str, name: str, kind: str | None = "TABLE", **members: Any) -
         action=SharedDataObjectUpdateAction(action),
         data_object=SharedDataObject(name=name, data_object_type=shown, **members),
     )
+
+
+Act = Callable[[RecordingClient], object]
+
+
+def objects(workspace: WorkspaceServer, share: str = "sold") -> list[str]:
+    return [each.name for each in workspace.state.shares[share].objects]
+
+
+def update(*updates: sharing.SharedDataObjectUpdate) -> Act:
+    return lambda client: client.shares.update("sold", updates=list(updates))
+
+
+def recipient(name: str, kind: AuthenticationType = AuthenticationType.TOKEN, **members: Any) -> Act:
+    return lambda client: client.recipients.create(name, kind, **members)
+
+
+def networks(*given: str) -> sharing.IpAccessList:
+    return sharing.IpAccessList(list(given))
+
+
+def permit(principal: str, add: list[str], remove: list[str] | None = None) -> Act:
+    given = [sharing.PermissionsChange(principal=principal, add=add, remove=remove)]
+    return lambda client: client.shares.update_permissions("sold", changes=given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Any
 
@@ -61,9 +62,11 @@ def start(call: Call) -> Wire:
 
 
 def _passes(pipeline: Pipeline, wanted: str) -> bool:
-    """Filters are `name LIKE '%text%'`; the text alone is compared."""
-    text = wanted.partition("'")[2].rstrip("'").strip("%")
-    return text.lower() in str(pipeline.spec.get("name", "")).lower()
+    """Filters are `name LIKE 'pattern'`, where % stands for any text and _ for any character."""
+    if not wanted:
+        return True
+    pattern = re.escape(wanted.partition("'")[2].rstrip("'")).replace("%", ".*").replace("_", ".")
+    return re.fullmatch(pattern, str(pipeline.spec.get("name", "")), re.IGNORECASE) is not None
 
 
 def _check(call: Call, body: dict[str, Any], *, own_id: str) -> None:
