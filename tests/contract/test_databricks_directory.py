@@ -1,24 +1,35 @@
 """Listing a workspace: databricks-sdk against the workspace stand-in, with its pages, faults and refusals."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from infra.local.workspace import OTHER, WorkspaceServer
 from infra.local.workspace.state import Run
+from shared.adapters.databricks.client import FixedToken, Limits, open_wire
+from shared.adapters.databricks.wire import Patience, Wire
 from shared.adapters.databricks_directory import DatabricksDirectory
 from shared.sharing.directory_ports import ObjectPage, WorkspaceObject
-from shared.sharing.errors import WorkspaceRefusedError, WorkspaceThrottledError, WorkspaceUnavailableError
-from tests.workspace_client import RecordingClient
+from shared.sharing.errors import (
+    MissingError,
+    WorkspaceRefusedError,
+    WorkspaceThrottledError,
+    WorkspaceUnavailableError,
+)
 
 BEGAN = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
+def wire(workspace: WorkspaceServer, token: str = "") -> Wire:
+    limits = Limits(calls_per_s=1e6, burst=1000, patience=Patience(budget_s=5, sleep=lambda _: None))
+    return open_wire(workspace.url, [workspace.host], FixedToken(token or workspace.token), "1.0", limits)
+
+
 @pytest.fixture
 def directory(workspace: WorkspaceServer) -> DatabricksDirectory:
-    client = RecordingClient(workspace)
-    return DatabricksDirectory(lambda _: client)
+    return DatabricksDirectory(lambda _: wire(workspace))
 
 
 def listed(pages: Sequence[ObjectPage]) -> dict[str, WorkspaceObject]:
@@ -56,37 +67,31 @@ def test_walk_goes_on_behind_any_cursor_and_misses_nothing(
         assert listed(pages[: position + 1]) | listed(rest) == whole
 
 
-def test_schema_that_may_not_be_listed_makes_its_page_incomplete(
-    workspace: WorkspaceServer, directory: DatabricksDirectory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from databricks.sdk.errors import PermissionDenied
+class Spoilt:
+    """A wire on which the listing of one schema's tables fails."""
 
-    client = RecordingClient(workspace)
-    ask: Callable[..., object] = client.tables.list
+    def __init__(self, inner: Wire, schema: str, error: Exception) -> None:
+        self.inner, self.schema, self.error = inner, schema, error
+        self._cfg = inner._cfg
 
-    def refuse(catalog: str, schema: str, **options: object) -> object:
-        if schema == "retail":
-            raise PermissionDenied("canary", error_code="PERMISSION_DENIED")
-        return ask(catalog, schema, **options)
+    def do(self, method: str, path: str, **options: Any) -> Any:
+        if path.endswith("/tables") and options["query"]["schema_name"] == self.schema:
+            raise self.error
+        return self.inner.do(method, path, **options)
 
-    monkeypatch.setattr(client.tables, "list", refuse)
-    pages = list(DatabricksDirectory(lambda _: client).objects(workspace.host, ""))
+
+def test_schema_that_may_not_be_listed_makes_its_page_incomplete(workspace: WorkspaceServer) -> None:
+    refusal = WorkspaceRefusedError("no", reason="PERMISSION_DENIED")
+    spoilt = Spoilt(wire(workspace), "retail", refusal)
+    pages = list(DatabricksDirectory(lambda _: spoilt).objects(workspace.host, ""))
     assert [page.cursor for page in pages if not page.complete] == ["main.retail"]
     assert "main.wide.t000" in listed(pages)
 
 
-def test_schema_that_goes_away_during_the_walk_is_simply_empty(
-    workspace: WorkspaceServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from databricks.sdk.errors import NotFound
-
-    client = RecordingClient(workspace)
-
-    def gone(*_: object, **__: object) -> object:
-        raise NotFound("canary", error_code="SCHEMA_DOES_NOT_EXIST")
-
-    monkeypatch.setattr(client.tables, "list", gone)
-    assert all(page.complete for page in DatabricksDirectory(lambda _: client).objects(workspace.host, ""))
+def test_schema_that_goes_away_during_the_walk_is_simply_empty(workspace: WorkspaceServer) -> None:
+    gone = MissingError("gone", reason="SCHEMA_DOES_NOT_EXIST")
+    spoilt = Spoilt(wire(workspace), "retail", gone)
+    assert all(page.complete for page in DatabricksDirectory(lambda _: spoilt).objects(workspace.host, ""))
 
 
 def add_runs(workspace: WorkspaceServer, *hours: float | None) -> None:
@@ -150,7 +155,20 @@ def test_trouble_is_told_apart(workspace: WorkspaceServer, directory: Databricks
 
 
 def test_refused_token_is_permanent_and_quoted_nowhere(workspace: WorkspaceServer) -> None:
-    client = RecordingClient(workspace, token="not-a-token-of-theirs")
+    directory = DatabricksDirectory(lambda _: wire(workspace, "not-a-token-of-theirs"))
     with pytest.raises(WorkspaceRefusedError) as caught:
-        list(DatabricksDirectory(lambda _: client).objects(workspace.host, ""))
+        list(directory.objects(workspace.host, ""))
     assert "not-a-token" not in str(caught.value)
+
+
+def test_workspace_is_opened_once(workspace: WorkspaceServer) -> None:
+    opened: list[str] = []
+
+    def open_it(host: str) -> Wire:
+        opened.append(host)
+        return wire(workspace)
+
+    directory = DatabricksDirectory(open_it)
+    directory.active_since(workspace.host)
+    directory.active_since(workspace.host)
+    assert opened == [workspace.host]
