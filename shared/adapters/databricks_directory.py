@@ -1,25 +1,20 @@
 """What a workspace says of itself: its catalogs, schemas and tables, and its job runs, by databricks-sdk.
 
-Fulfils `WorkspaceListing` of directory_ports. `client` gives a client for a workspace's host, allow-listed and with its
-retries bounded by whoever builds it.
+Fulfils `WorkspaceListing` of directory_ports. `open_wire` gives the wire to a workspace by its host; what goes wrong on
+it comes as the errors of shared.sharing.errors.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from shared.sharing.directory_ports import JobRun, ObjectPage, WorkspaceObject
-from shared.sharing.errors import (
-    MissingError,
-    WorkspaceRefusedError,
-    WorkspaceThrottledError,
-    WorkspaceUnavailableError,
-)
+from shared.sharing.errors import MissingError, WorkspaceRefusedError
 
 if TYPE_CHECKING:
-    from databricks.sdk import WorkspaceClient
+    from databricks.sdk.service.catalog import TablesAPI
+    from databricks.sdk.service.jobs import JobsAPI
 
 PAGE = 500
 _RUNS_PAGE = 25  # the most that the platform takes
@@ -31,8 +26,9 @@ _SYSTEM_SCHEMAS = frozenset({"information_schema"})
 class DatabricksDirectory:
     """Listings of several workspaces."""
 
-    def __init__(self, client: Callable[[str], "WorkspaceClient"]) -> None:
-        self._client = client
+    def __init__(self, open_wire: Callable[[str], Any]) -> None:
+        self._open_wire = open_wire
+        self._wires: dict[str, Any] = {}
 
     def objects(self, workspace: str, after: str) -> Iterator[ObjectPage]:
         """Catalogs, schemas and tables, page by page, from behind a cursor given before.
@@ -40,74 +36,74 @@ class DatabricksDirectory:
         The walk goes catalog by catalog and schema by schema in the order of their names; the cursor is the last
         schema (`catalog.schema`) or catalog (`catalog.`) that was done.
         """
-        with _translated(workspace):
-            client = self._client(workspace)
-            catalogs = _sorted(client.catalogs.list(include_browse=True), _SYSTEM_CATALOGS)
-        for catalog in catalogs:
+        from databricks.sdk.service.catalog import CatalogsAPI, SchemasAPI, TablesAPI
+
+        wire = self._wire(workspace)
+        schemas_of, tables = SchemasAPI(wire).list, TablesAPI(wire)
+        for catalog in _sorted(CatalogsAPI(wire).list(include_browse=True), _SYSTEM_CATALOGS):
             name = _lower(catalog.name)
             if after and _key(f"{name}.\uffff") <= _key(after):
                 continue
-            schemas = _listed(workspace, partial(client.schemas.list, name, include_browse=True))
+            schemas = _listed(partial(schemas_of, name, include_browse=True))
             found = [_object(catalog, "CATALOG", name)]
             known = _sorted(schemas or (), _SYSTEM_SCHEMAS)
             found += [_object(schema, "SCHEMA", f"{name}.{_lower(schema.name)}") for schema in known]
-            yield ObjectPage(tuple(found), max(after, f"{name}.", key=_key), complete=schemas is not None)
-            yield from self._tables(workspace, client, name, [_lower(schema.name) for schema in known], after)
+            cursor = max(after, f"{name}.", key=_key)
+            yield ObjectPage(tuple(found), cursor, complete=schemas is not None)
+            yield from self._tables(tables, name, [_lower(schema.name) for schema in known], after)
 
     def active_since(self, workspace: str) -> Sequence[datetime]:
         """When each run that still runs began."""
-        with _translated(workspace):
-            runs = self._client(workspace).jobs.list_runs(active_only=True, limit=_RUNS_PAGE)
-            return [_instant(run.start_time) for run in runs if run.start_time]
+        runs = self._jobs(workspace).list_runs(active_only=True, limit=_RUNS_PAGE)
+        return [_instant(run.start_time) for run in runs if run.start_time]
 
     def finished_runs(self, workspace: str, since: datetime, until: datetime) -> Iterator[Sequence[JobRun]]:
         """Runs that began from `since` up to `until`, both included, and have ended; page by page."""
-        with _translated(workspace):
-            runs = self._client(workspace).jobs.list_runs(
-                completed_only=True,
-                limit=_RUNS_PAGE,
-                start_time_from=_milliseconds(since),
-                start_time_to=_milliseconds(until),
-            )
-            page: list[JobRun] = []
-            for run in runs:
-                if (taken := _run(run)) is not None:
-                    page.append(taken)
-                if len(page) >= PAGE:
-                    yield page
-                    page = []
-            if page:
+        runs = self._jobs(workspace).list_runs(
+            completed_only=True,
+            limit=_RUNS_PAGE,
+            start_time_from=_milliseconds(since),
+            start_time_to=_milliseconds(until),
+        )
+        page: list[JobRun] = []
+        for run in runs:
+            if (taken := _run(run)) is not None:
+                page.append(taken)
+            if len(page) >= PAGE:
                 yield page
+                page = []
+        if page:
+            yield page
+
+    def _wire(self, workspace: str) -> Any:
+        if workspace not in self._wires:
+            self._wires[workspace] = self._open_wire(workspace)
+        return self._wires[workspace]
+
+    def _jobs(self, workspace: str) -> "JobsAPI":
+        from databricks.sdk.service.jobs import JobsAPI
+
+        return JobsAPI(self._wire(workspace))
 
     def _tables(
-        self, workspace: str, client: "WorkspaceClient", catalog: str, schemas: Sequence[str], after: str
+        self, tables: "TablesAPI", catalog: str, schemas: Sequence[str], after: str
     ) -> Iterator[ObjectPage]:
         for schema in schemas:
             full = f"{catalog}.{schema}"
             if after and _key(full) <= _key(after):
                 continue
-            tables = _listed(
-                workspace,
-                partial(
-                    client.tables.list,
-                    catalog,
-                    schema,
-                    include_browse=True,
-                    omit_columns=True,
-                    omit_properties=True,
-                ),
-            )
+            options = {"include_browse": True, "omit_columns": True, "omit_properties": True}
+            listed = _listed(partial(tables.list, catalog, schema, **options))
             found = [
-                _object(table, _table_type(table), f"{full}.{_lower(table.name)}") for table in tables or ()
+                _object(table, _table_type(table), f"{full}.{_lower(table.name)}") for table in listed or ()
             ]
-            yield ObjectPage(tuple(found), full, complete=tables is not None)
+            yield ObjectPage(tuple(found), full, complete=listed is not None)
 
 
-def _listed(workspace: str, listing: Callable[[], Iterable[Any]]) -> list[Any] | None:
+def _listed(listing: Callable[[], Iterable[Any]]) -> list[Any] | None:
     """Everything listed, nothing for a parent that went away meanwhile; None where the workspace refuses."""
     try:
-        with _translated(workspace):
-            return list(listing())
+        return list(listing())
     except MissingError:
         return []
     except WorkspaceRefusedError:
@@ -158,28 +154,3 @@ def _milliseconds(at: datetime) -> int:
 
 def _lower(name: str | None) -> str:
     return (name or "").lower()
-
-
-@contextmanager
-def _translated(workspace: str) -> Iterator[None]:
-    """The SDK's errors in our words; their texts stay behind, since they quote the request."""
-    from databricks.sdk.errors import InternalError, NotFound, TemporarilyUnavailable, TooManyRequests
-    from databricks.sdk.errors.base import DatabricksError
-    from requests.exceptions import RequestException
-
-    name = f"workspace {workspace}"
-    try:
-        yield
-    except TooManyRequests as error:
-        wish_s = float(error.retry_after_secs or 0) or None
-        raise WorkspaceThrottledError(
-            f"{name}: throttled", hint="tried again later", retry_after_s=wish_s
-        ) from None
-    except (InternalError, TemporarilyUnavailable, TimeoutError, RequestException) as error:
-        raise WorkspaceUnavailableError(f"{name}: {type(error).__name__}", hint="tried again later") from None
-    except DatabricksError as error:
-        reason = error.error_code or type(error).__name__
-        refusal = MissingError if isinstance(error, NotFound) else WorkspaceRefusedError
-        raise refusal(
-            f"{name}: refused to list ({reason})", reason=reason, hint="check the app's grants there"
-        ) from None

@@ -168,7 +168,7 @@ class NoticeQueue(Protocol):
         ...
 
     def claim(self, now: datetime, limit: int) -> Sequence[Waiting]:
-        """What is due, held by this caller for a few minutes, each with an attempt more; no two get the same."""
+        """What is due, held by this caller for a few minutes, no two callers get the same."""
         ...
 
     def conclude(self, uid: UUID) -> None:
@@ -176,7 +176,7 @@ class NoticeQueue(Protocol):
         ...
 
     def postpone(self, uid: UUID, until: datetime, *, counts: bool = True) -> None:
-        """Not taken: due again then; `counts` False for one that was never tried."""
+        """Not taken: due again then, with one attempt more; `counts` False for one that was never tried."""
         ...
 
 

@@ -58,12 +58,9 @@ class Queue:
 
     def claim(self, now: datetime, limit: int) -> list[Waiting]:
         busy = self.held | self.concluded
-        free = [k for k, w in self.entries.items() if w.uid not in busy and self.due[w.uid] <= now][:limit]
-        found = [self.entries[key] for key in free]
+        free = [w for w in self.entries.values() if w.uid not in busy and self.due[w.uid] <= now]
+        found = free[:limit]
         self.held |= {waiting.uid for waiting in found}
-        self.entries |= {
-            key: replace(self.entries[key], attempts=self.entries[key].attempts + 1) for key in free
-        }
         return found
 
     def conclude(self, uid: UUID) -> None:
@@ -71,7 +68,7 @@ class Queue:
 
     def postpone(self, uid: UUID, until: datetime, *, counts: bool = True) -> None:
         key = next(key for key, waiting in self.entries.items() if waiting.uid == uid)
-        attempts = self.entries[key].attempts - (not counts)
+        attempts = self.entries[key].attempts + counts
         self.entries[key] = replace(self.entries[key], attempts=attempts)
         self.due[uid] = until
         self.held.discard(uid)

@@ -108,6 +108,7 @@ class DirectoryProgress:
             "full": claim.full,
             "proven": claim.proven,
             "counts": Jsonb(asdict(claim.counts)),
+            "failures": claim.failures,
         }
         if connection.execute(sharing_query(statement), row | values).rowcount == 0:
             raise FencedError(f"directory sync {claim.uid}: belongs to another delivery now")
@@ -141,10 +142,11 @@ class NoticeStore:
         with self._database.connection() as connection:
             connection.execute(sharing_query("notice_conclude"), {"uid": uid})
 
-    def postpone(self, uid: UUID, until: datetime) -> None:
-        """Not taken: due again then, with one attempt more."""
+    def postpone(self, uid: UUID, until: datetime, *, counts: bool = True) -> None:
+        """Not taken: due again then, with one attempt more; `counts` False for one that was never tried."""
+        values = {"uid": uid, "until": until, "counts": int(counts)}
         with self._database.connection() as connection:
-            connection.execute(sharing_query("notice_postpone"), {"uid": uid, "until": until})
+            connection.execute(sharing_query("notice_postpone"), values)
 
 
 def add_notice(connection: Connection, notice: Notice, channels: Sequence[Channel], at: datetime) -> int:
