@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.fixtures_pg_source",
     "tests.fixtures_workspace",
     "tests.fixtures_microsoft",
+    "tests.integration.sharing.world",
 ]
 
 
