@@ -25,7 +25,7 @@ from shared.sharing.errors import (
     WorkspaceThrottledError,
     WorkspaceUnavailableError,
 )
-from shared.sharing.model import ANY_ADDRESS, Pipeline, Recipient, RecipientType
+from shared.sharing.model import ANY_ADDRESS, ObjectType, Pipeline, Recipient, RecipientType
 from shared.sharing.ports import GrantChange
 from tests.databricks_adapter import Seconds, adapter_to, add, again, wire_to
 
@@ -308,6 +308,43 @@ def test_another_way_to_sign_in_in_the_environment_is_no_conflict(
     monkeypatch.setenv("ARM_CLIENT_SECRET", "another")
     adapter_to(workspace).identity()
     assert workspace.requests[-1].identity == workspace.identities[0].name
+
+
+class Unsigned(FixedToken):
+    """A sign-in that goes wrong with a given error, when it is first asked or when it is set up."""
+
+    def __init__(self, error: Exception, *, early: bool = False) -> None:
+        super().__init__("unused")
+        object.__setattr__(self, "trouble", (error, early))
+
+    def __call__(self, cfg: Any) -> Callable[[], dict[str, str]]:
+        error, early = self.trouble  # type: ignore[attr-defined]
+        if early:
+            raise error
+
+        def fail() -> dict[str, str]:
+            raise error
+
+        return fail
+
+
+def test_an_error_of_our_own_passes_as_it_is(workspace: WorkspaceServer) -> None:
+    trouble = ConfigurationError("no identity here")
+    wire = open_wire(workspace.url, [workspace.host], Unsigned(trouble), "0.1.0")
+    with pytest.raises(ConfigurationError, match="no identity here"):
+        wire.do("POST", f"{UNITY}/shares", body={"name": "x"})
+
+
+def test_a_configuration_the_sdk_refuses_is_named_without_its_secrets(workspace: WorkspaceServer) -> None:
+    credentials = Unsigned(ValueError("a secret of the environment"), early=True)
+    with pytest.raises(ConfigurationError) as caught:
+        open_wire(workspace.url, [workspace.host], credentials, "0.1.0")
+    assert "secret" not in str(caught.value) and caught.value.__cause__ is None
+
+
+def test_what_no_catalog_holds_is_refused(workspace: WorkspaceServer) -> None:
+    with pytest.raises(WorkspaceRefusedError, match="not something a catalog holds"):
+        adapter_to(workspace).catalog_object("main.retail.notes", ObjectType.NOTEBOOK_FILE)
 
 
 # what is read
