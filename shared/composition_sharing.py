@@ -79,6 +79,7 @@ class Sharing:
     ) -> None:
         self.settings, self.home, self.database = settings, home, database
         self.key_vault, self.queue_named, self.now, self.lease_s = vault, queue_named, now, lease_s
+        self.calls_per_s = 10.0  # to one workspace, from this process
         self._workspaces: dict[str, Workspace] = {}
 
     def provision(self, body: bytes, message_id: str, dequeue_count: int) -> None:
@@ -227,11 +228,12 @@ class Sharing:
 
     def workspace(self, url: str) -> Workspace:
         """The workspace at an address, opened once; raises ConfigurationError for one that is not allowed."""
-        from shared.adapters.databricks.client import open_wire
+        from shared.adapters.databricks.client import Limits, open_wire
         from shared.adapters.databricks.workspace import DatabricksWorkspace
 
         if url not in self._workspaces:
-            wire = open_wire(url, self.settings.allowed_databricks_hosts, self._credentials(url), VERSION)
+            allowed, limits = self.settings.allowed_databricks_hosts, Limits(calls_per_s=self.calls_per_s)
+            wire = open_wire(url, allowed, self._credentials(url), VERSION, limits)
             self._workspaces[url] = DatabricksWorkspace(wire)
         return self._workspaces[url]
 

@@ -1,6 +1,7 @@
 """Share packs from the upload to the workspace, as their users live through it."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,9 +71,10 @@ def test_plan_that_the_workspace_outran_is_refused_and_made_anew(world: PackWorl
     world.pump()
     assert world.workspace.state.shares["q1"].objects == []
     assert world.status(pack)["State"] in ("VALIDATION_FAILED", "AWAITING_APPROVAL")
-    assert world.ask(
-        "POST", f"/workflow/sharepack/{pack}/approve", APPROVER, json={"PlanHash": old}
-    ).status_code == 409
+    assert (
+        world.ask("POST", f"/workflow/sharepack/{pack}/approve", APPROVER, json={"PlanHash": old}).status_code
+        == 409
+    )
 
 
 def test_rejected_pack_writes_nothing_and_the_same_bytes_begin_anew(world: PackWorld) -> None:
@@ -81,7 +83,11 @@ def test_rejected_pack_writes_nothing_and_the_same_bytes_begin_anew(world: PackW
     body = {"Reason": "not this quarter"}
     assert world.ask("POST", f"/workflow/sharepack/{pack}/reject", APPROVER, json=body).status_code == 200
     status = world.status(pack)
-    assert (status["State"], status["Status"], status["ErrorMessage"]) == ("REJECTED", "FAILED", "not this quarter")
+    assert (status["State"], status["Status"], status["ErrorMessage"]) == (
+        "REJECTED",
+        "FAILED",
+        "not this quarter",
+    )
     assert world.upload() == pack
     world.pump()
     assert world.status(pack)["State"] == "AWAITING_APPROVAL" and world.workspace.writes() == 0
@@ -118,7 +124,7 @@ def test_table_that_is_not_there_fails_validation_and_names_it(world: PackWorld)
 
 
 def test_broken_file_is_refused_with_every_place_and_nothing_is_stored(world: PackWorld) -> None:
-    answer = world.send(PACK.replace("type: D2O", "type: D3X").replace("203.0.113.0/24", "999.1.1.1"))
+    answer = world.send(PACK.replace("type: D2O", "type: D3X").replace("strategy: NEW", "strategy: MAYBE"))
     assert answer.status_code == 422
     errors = answer.json()["errors"]
     assert len(errors) >= 2 and all("line" in error for error in errors)
@@ -227,7 +233,7 @@ def test_links_and_tokens_are_in_the_vault_and_nowhere_else(
 ) -> None:
     pack = world.provisioned()
     links = [path.read_text() for path in world.vault.iterdir()]
-    assert links and all("activation" in link for link in links)
+    assert links and all(link.startswith("http") for link in links)
     canaries = [link.rsplit("/", 1)[-1].rsplit("?", 1)[-1] for link in links] + [world.workspace.token]
     shown = json.dumps([
         world.status(pack), world.plan(pack), world.must("GET", f"/workflow/sharepack/{pack}/history"),
@@ -237,7 +243,7 @@ def test_links_and_tokens_are_in_the_vault_and_nowhere_else(
         "SELECT table_schema AS s, table_name AS t FROM information_schema.tables"
         " WHERE table_schema IN ('deltashare', 'deltashare_state', 'bridge') AND table_type = 'BASE TABLE'"
     )
-    stored = "".join(str(world.sql(f'SELECT * FROM "{row["s"]}"."{row["t"]}"')) for row in tables)
+    stored = "".join(str(world.sql(f'SELECT x::text FROM "{row["s"]}"."{row["t"]}" x')) for row in tables)
     said = capsys.readouterr()
     for canary in canaries:
         assert canary not in shown + stored + said.out + said.err
@@ -252,19 +258,22 @@ def test_health_says_more_to_who_signs_in(world: PackWorld) -> None:
 
 
 def test_every_route_demands_a_token_and_a_role(world: PackWorld) -> None:
-    routes = [r for r in world.app.http.routes if str(getattr(r, "path", "")).startswith("/workflow")]
-    assert len(routes) >= 18
-    for route in routes:
-        path = route.path.replace("{pack_id}", "0" * 8 + "-0000-4000-8000-" + "0" * 12)
-        path = path.replace("{project_id}", "0" * 8 + "-0000-4000-8000-" + "0" * 12)
-        path = path.replace("{kind}", "users").replace("{name}", "auditor")
-        for method in route.methods:
-            if path == "/workflow/health":
-                continue
-            assert world.ask(method, path, None).status_code == 401, path
-            assert world.ask(method, path, ("eve", "tenant:*")).status_code == 403, path
-            if method == "POST":
-                assert world.ask(method, path, ("eve", "reader", "tenant:*")).status_code == 403, path
+    uid, asked = "00000000-0000-4000-8000-000000000000", 0
+    for template, operations in world.app.http.openapi()["paths"].items():
+        path = (
+            re.sub("{(pack|project)_id}", uid, template)
+            .replace("{kind}", "users")
+            .replace("{name}", "auditor")
+        )
+        if not path.startswith("/workflow") or path == "/workflow/health":
+            continue
+        for method in operations:
+            asked += 1
+            assert world.ask(method.upper(), path, None).status_code == 401, path
+            assert world.ask(method.upper(), path, ("eve", "tenant:*")).status_code == 403, path
+            if method == "post":
+                assert world.ask("POST", path, ("eve", "reader", "tenant:*")).status_code == 403, path
+    assert asked >= 17
 
 
 def test_share_packs_are_off_by_default_and_then_not_even_imported(
@@ -286,7 +295,12 @@ assert not [name for name in sys.modules if "sharing" in name or name.startswith
 """
     environment = {**world.environment(), "PATH": "", "ENABLE_WORKFLOW": ""}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, cwd=Path(__file__).parents[3], capture_output=True, text=True
+        [sys.executable, "-c", code],
+        check=False,
+        env=environment,
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert not world.sql("SELECT 1 FROM information_schema.schemata WHERE schema_name LIKE 'deltashare%%'")

@@ -1,12 +1,13 @@
 """Share packs whole: the App over a fresh database and a queue of its own, the API, and the workspace stand-in.
 
-    world = make_packs()                                    # one tenant, finance, whose region is the stand-in
-    pack = world.upload(PACK)                               # PascalCase answers, as clients see them
-    world.pump()                                            # deliver what is visible, as the host would
-    world.status(pack)["State"]
+world = make_packs()                                    # one tenant, finance, whose region is the stand-in
+pack = world.upload(PACK)                               # PascalCase answers, as clients see them
+world.pump()                                            # deliver what is visible, as the host would
+world.status(pack)["State"]
 """
 
 import asyncio
+import contextlib
 import logging
 import uuid
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from typing import Any, Protocol
 import httpx
 import psycopg
 import pytest
+from azure.core.exceptions import ResourceExistsError
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
@@ -64,6 +66,8 @@ class PackWorld:
         self.conninfo, self.storage, self.workspace, self.vault = conninfo, storage, workspace, vault
         self.queue_name, self._told = f"packs-{uuid.uuid4().hex[:12]}", settings
         self.app = App(self.settings())
+        assert self.app.sharing is not None
+        self.app.sharing.calls_per_s = 10_000.0
         self.must("PUT", "/api/v1/tenants/finance", ADMIN, json={})
         regions = {"regions": [{"region": "here", "workspace_url": workspace.url}]}
         self.must("PUT", "/api/v1/tenants/finance/regions", ADMIN, json=regions)
@@ -144,9 +148,9 @@ class PackWorld:
 
     def provisioned_by_hand(self, share: str) -> None:
         """A share that somebody made in the workspace itself."""
-        from tests.workspace_client import client
+        from tests.workspace_client import RecordingClient
 
-        client(self.workspace).shares.create(share)
+        RecordingClient(self.workspace).shares.create(share)
 
     # the queue
 
@@ -154,9 +158,12 @@ class PackWorld:
     def queue(self) -> Any:
         from azure.storage.queue import QueueClient, TextBase64DecodePolicy
 
-        return QueueClient.from_connection_string(
+        client = QueueClient.from_connection_string(
             self.storage, self.queue_name, message_decode_policy=TextBase64DecodePolicy()
         )
+        with contextlib.suppress(ResourceExistsError):
+            client.create_queue()
+        return client
 
     def pump(self) -> int:
         """Deliver what is visible, each message once; how many."""
@@ -183,7 +190,9 @@ class PackWorld:
         """Let what backs off be due now, its message too."""
         self.sql("UPDATE deltashare_state.applications SET next_attempt_at = clock_timestamp()")
         self.sql("UPDATE deltashare_state.outbox SET due_at = clock_timestamp()")
-        self.sql("UPDATE deltashare_state.applications SET sent_at = NULL, created_at = created_at - interval '1 day'")
+        self.sql(
+            "UPDATE deltashare_state.applications SET sent_at = NULL, created_at = created_at - interval '1 day'"
+        )
         self.queue.clear_messages()
         self.app.remind_share_packs()
 
@@ -211,9 +220,7 @@ def make_packs(
 
     def make(**settings: Any) -> PackWorld:
         workspace = make_workspace()
-        made.append(
-            PackWorld(database, azurite.connection_string, workspace, tmp_path / "vault", **settings)
-        )
+        made.append(PackWorld(database, azurite.connection_string, workspace, tmp_path / "vault", **settings))
         return made[-1]
 
     yield make
