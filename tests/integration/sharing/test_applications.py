@@ -12,6 +12,7 @@ import pytest
 from shared.adapters.postgres.sharing.journal import JournalError, PostgresJournal
 from shared.adapters.postgres.sharing.leases import LeaseHeldError, PostgresLeases
 from shared.errors import ConflictError, FencedError, ForbiddenError, QueueUnavailableError
+from shared.failpoints import FailpointError, arm
 from shared.sharing.claims import Claim, Ignore
 from shared.sharing.ports import Entry
 from shared.sharing.views import Actor, State
@@ -384,3 +385,41 @@ def test_same_plan_made_again_is_the_same_plan(store: Store, claim: Claim) -> No
     other = store.plans.keep(claim, "x" * 64, {}, widens=True)
     assert store.plans.keep(claim, HASH, {}, widens=True) == first != other
     assert store.plans.newest(claim.share_pack_id, None).plan_uid == first
+
+
+# dying in the middle
+
+
+def test_dying_before_the_commit_leaves_nothing_and_after_it_everything(store: Store, claim: Claim) -> None:
+    with pytest.raises(FailpointError):
+        failing(
+            "application.before_commit",
+            lambda: store.applications.finish(claim, State.COMPLETED, reason="done"),
+        )
+    assert store.packs.get(claim.share_pack_id, None).state is State.IN_PROGRESS
+    again = store.claim(claim.share_pack_id, "m1", 2)
+    with pytest.raises(FailpointError):
+        failing(
+            "application.after_commit",
+            lambda: store.applications.finish(again, State.COMPLETED, reason="done"),
+        )
+    assert store.packs.get(claim.share_pack_id, None).state is State.COMPLETED
+    assert store.applications.claim(claim.application_uid, "m1", 3) == Ignore("finished")
+
+
+@pytest.mark.parametrize("point", ["outbox.before_send", "outbox.after_send"])
+def test_dying_while_sending_loses_no_message(store: Store, point: str) -> None:
+    store.upload()
+    sent: list[str] = []
+    with pytest.raises(FailpointError):
+        failing(point, lambda: store.applications.send_outbox(lambda body, _: sent.append(body)))
+    store.applications.send_outbox(lambda body, _: sent.append(body))
+    assert len(set(sent)) == 1 and len(sent) == (2 if point == "outbox.after_send" else 1)
+
+
+def failing(point: str, work: Callable[[], Any]) -> None:
+    arm(f"{point}=raise@1")
+    try:
+        work()
+    finally:
+        arm("")
