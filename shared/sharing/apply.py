@@ -125,14 +125,13 @@ class Application:
 
     def _step(self, position: int, attempt: Attempt, left: frozenset[str] | None) -> None:
         """Bring one action to its conclusion."""
-        action = self.plan.actions[position]
+        action, begun = self.plan.actions[position], self._begun(position)
         not_done = [p for p, step in enumerate(steps_of(self.plan, self._entries)) if step.status != "done"]
+        self.guards.write_ahead(self.journal, position, action)
         if unmet := self.guards.unmet(action, not_done):
             because = ", ".join(f"{self.plan.actions[p].kind} {self.plan.actions[p].target}" for p in unmet)
             self._conclude(position, "skipped", {"error": f"needs {because}, which did not happen"})
             return
-        begun = self._begun(position)
-        self.guards.write_ahead(self.journal, position, action)
         try:
             result = self._carried_out(action, attempt, left, not_done, begun)
         except LinkLostError as error:

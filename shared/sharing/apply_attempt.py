@@ -93,7 +93,8 @@ class Attempt:
                     raise error  # it may yet take effect: a later delivery looks again
                 todo = rest
             except (AlreadyExistsError, MissingError) as error:
-                rest = self._look(todo)
+                # A batch is split anyway: waiting for each part of it would take minutes.
+                rest = self._look(todo) if len(todo.effects()) == 1 else self._rest(todo)
                 if todo.kind in CREATING and isinstance(error, AlreadyExistsError):
                     return self._created(todo, rest, error)
                 if rest == todo:
