@@ -63,6 +63,7 @@ def diff_objects(
         else:
             kept |= _add(wanted, kind, present, stated, claims, diff)
     _remove(share, here, kept, claims, diff)
+    _refuse_taken_aliases(share.name, observed.objects if observed else (), diff)
     return diff
 
 
@@ -178,6 +179,25 @@ def _remove(
                 )
             else:
                 diff.removes.append(_removal(each))
+
+
+def _refuse_taken_aliases(share: str, present: Iterable[ObservedObject], diff: ObjectDiff) -> None:
+    """Within a share, consumers see no name twice."""
+    gone = {(c.object.name, _alias(c.object.shared_as)) for c in diff.removes}
+    taken = {_seen_as(o.name, o.alias): o.name for o in present if (o.name, _alias(o.alias)) not in gone}
+    for change in diff.adds:
+        alias = _seen_as(change.object.name, change.object.shared_as)
+        if alias in taken:
+            detail = (
+                f"share {share}: {change.object.name} would be seen as {alias}, which is what {taken[alias]} is seen as;"
+                " give it another shared_as"
+            )
+            diff.findings.append(Finding("error", detail))
+        taken[alias] = change.object.name
+
+
+def _seen_as(name: str, alias: str | None) -> str:
+    return _alias(alias) or ".".join(name.split(".")[-2:])
 
 
 def _unmanaged(share: str, name: str) -> Finding:
