@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from shared.errors import PermanentError
 from shared.sharing.apply_calls import Calls, LinkLostError, Result, halves, spelt
 from shared.sharing.apply_guards import ApplyGuards
+from shared.sharing.apply_steps import holding
 from shared.sharing.apply_subject import Subject, reread
 from shared.sharing.errors import (
     AlreadyExistsError,
@@ -142,7 +143,9 @@ class Attempt:
         """What the thing as it is known still lacks of the action."""
         if action.kind in CREATING:
             return None if _there(action, self.known) else action
-        today = self.subject.part({action.resource}).plan(self.holdings, self.known)
+        # Planned actions act on nothing that is not ours, be it since a moment ago.
+        held = holding(self.holdings, [action.resource])
+        today = self.subject.part({action.resource}).plan(held, self.known)
         return action.only(frozenset[str]().union(*(each.effects() for each in today.actions)))
 
 

@@ -185,7 +185,9 @@ class MemoryWorkspace:
             if recipient.type is RecipientType.D2D:
                 taken = any(r.metastore_id == recipient.metastore_id for r in self.recipients.values())
                 if taken or recipient.allowed_ips is not None:
-                    raise refusal("INVALID_PARAMETER_VALUE", "a metastore has one recipient, and no address list")
+                    raise refusal(
+                        "INVALID_PARAMETER_VALUE", "a metastore has one recipient, and no address list"
+                    )
             listed = None if isinstance(recipient.allowed_ips, AnyAddress) else checked(recipient.allowed_ips)
             made = ObservedRecipient(
                 recipient.name, self.me, AUTHENTICATION[recipient.type], recipient.metastore_id,

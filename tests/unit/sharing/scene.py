@@ -52,9 +52,7 @@ def objects(*names: str) -> tuple[DataObject, ...]:
     return tuple(DataObject(name) for name in names)
 
 
-def owned(
-    *names: str, contributions: Iterable[Contribution] = (), pack_id: UUID = PACK
-) -> Holdings:
+def owned(*names: str, contributions: Iterable[Contribution] = (), pack_id: UUID = PACK) -> Holdings:
     """Holdings of `share/a`, `recipient/b` ..."""
     return holding(Holdings(pack_id, URL, contributions=frozenset(contributions)), names)
 
@@ -116,5 +114,3 @@ class Scene:
         """Every call passes this trap."""
         self.workspace.trap = self.journal.trap = self.vault.trap = trap
         return self
-
-

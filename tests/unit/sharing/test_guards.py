@@ -154,7 +154,9 @@ def test_a_recipient_that_somebody_else_created_meanwhile_is_left_alone(guarded:
     wanted = pack(opened("auditor"), Share("sales", None, ("auditor",), objects(SECRET)))
     planned = scene.plan(wanted)
     with pytest.raises(Killed):
-        scene.trapped(Trap(named={"before create_recipient recipient/auditor": [Killed()]})).apply(planned, wanted)
+        scene.trapped(Trap(named={"before create_recipient recipient/auditor": [Killed()]})).apply(
+            planned, wanted
+        )
     scene.workspace.me = "squatter"
     scene.workspace.create_recipient(opened("auditor"))
     scene.workspace.me = ME

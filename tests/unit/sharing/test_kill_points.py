@@ -64,8 +64,13 @@ def died(scene: Scene, planned: Plan, wanted: SharePack, trap: Trap) -> bool:
 def facts(scene: Scene) -> object:
     """What must be the same as after one clean run; token ids are the platform's."""
     state = scene.workspace.state()
-    recipients = {n: (r.owner, r.comment, r.allowed_ips, r.metastore_id, len(r.tokens)) for n, r in state.recipients.items()}
-    shares = {n: (s.owner, s.comment, sorted(map(repr, s.objects)), dict(s.grants)) for n, s in state.shares.items()}
+    recipients = {
+        n: (r.owner, r.comment, r.allowed_ips, r.metastore_id, len(r.tokens))
+        for n, r in state.recipients.items()
+    }
+    shares = {
+        n: (s.owner, s.comment, sorted(map(repr, s.objects)), dict(s.grants)) for n, s in state.shares.items()
+    }
     return shares, recipients, state.pipelines, [e.status for e in scene.journal.entries()]
 
 
@@ -103,7 +108,9 @@ def test_a_death_at_any_point_ends_like_one_clean_run(links_readable: bool, atom
 def nothing_repeated(scene: Scene, links_readable: bool, where: str) -> None:
     """Nothing took effect twice, and a token was made anew only where its link was lost for good."""
     writes = scene.workspace.writes
-    once = [w for w in writes if w[0] in ("create_recipient", "create_share", "create_pipeline", "rotate_token")]
+    once = [
+        w for w in writes if w[0] in ("create_recipient", "create_share", "create_pipeline", "rotate_token")
+    ]
     assert len(once) == len({*once}), where
     rotated = [w for w in writes if w[0] == "rotate_token"]
     lost = not links_readable and any(w in where for w in ("create_recipient", "put activation", "conclude"))
@@ -143,9 +150,14 @@ def test_a_death_with_readings_that_lag() -> None:
 
 def test_any_clears_the_list_and_nothing_else_does() -> None:
     scene = standing()
-    opening = pack(opened("old-hand").__class__("old-hand", WANTED.recipients[0].type, allowed_ips=ANY_ADDRESS))
+    opening = pack(
+        opened("old-hand").__class__("old-hand", WANTED.recipients[0].type, allowed_ips=ANY_ADDRESS)
+    )
     planned = scene.plan(opening)
-    assert [(a.kind, a.widens) for a in planned.actions if a.resource == "recipient/old-hand"][0] == ("widen_addresses", True)
+    assert [(a.kind, a.widens) for a in planned.actions if a.resource == "recipient/old-hand"][0] == (
+        "widen_addresses",
+        True,
+    )
     scene.owner = None
     scene.provision(opening)
     assert scene.workspace.recipients["old-hand"].allowed_ips is None

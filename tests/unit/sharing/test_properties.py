@@ -38,7 +38,9 @@ RUNS = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCh
 subsets = partial(st.lists, unique=True)
 aliases = st.sampled_from([None, "s.x", "s.y"])
 lists = st.one_of(st.none(), subsets(st.sampled_from(NETWORKS), min_size=1).map(tuple))
-flags = st.sampled_from([(None, None), (True, None), (False, None), (None, True), (False, False), (False, True)])
+flags = st.sampled_from(
+    [(None, None), (True, None), (False, None), (None, True), (False, False), (False, True)]
+)
 parts = st.sampled_from([None, (), PARTS[:1], PARTS[1:], PARTS])
 
 
@@ -74,7 +76,9 @@ def shares(draw: st.DrawFn, name: str) -> Share:
     leavers = [r for r in draw(subsets(st.sampled_from((*RECIPIENTS, *GUESTS)))) if r not in readers]
     wanted = draw(data_objects())
     removed = [t for t in draw(subsets(st.sampled_from(TABLES))) if t not in {o.name for o in wanted}]
-    return Share(name, draw(st.sampled_from([None, "said"])), tuple(readers), wanted, tuple(leavers), tuple(removed))
+    return Share(
+        name, draw(st.sampled_from([None, "said"])), tuple(readers), wanted, tuple(leavers), tuple(removed)
+    )
 
 
 @st.composite
@@ -233,7 +237,9 @@ def replace_workspace(workspace: MemoryWorkspace) -> MemoryWorkspace:
 
 def test_without_the_order_somebody_reads_more() -> None:
     """The same check, turned red by a plan that grows first."""
-    scene = Scene(MemoryWorkspace(catalog=tables(*TABLES)), plan_guards=replace(PLAN_GUARDS, rank=_grow_first))
+    scene = Scene(
+        MemoryWorkspace(catalog=tables(*TABLES)), plan_guards=replace(PLAN_GUARDS, rank=_grow_first)
+    )
     first = pack(_recipient("r1", None), _recipient("r2", None), Share("s1", None, ("r1",), ()))
     scene.provision(first)
     swap = pack(_recipient("r1", None), _recipient("r2", None),
@@ -248,7 +254,9 @@ def _grow_first(kind: Kind) -> int:
 
 @given(packs(), packs(), scenes())
 @RUNS
-def test_packs_that_share_a_share_never_undo_each_other(mine: SharePack, other: SharePack, scene: Scene) -> None:
+def test_packs_that_share_a_share_never_undo_each_other(
+    mine: SharePack, other: SharePack, scene: Scene
+) -> None:
     """Two packs in turn: what either wants and does not withdraw stands at the end."""
     assume(not scene.plan(_merging(other)).errors)
     scene.provision(_merging(other))
@@ -273,7 +281,9 @@ def _merging(wanted: SharePack) -> SharePack:
 @given(lists, lists)
 def test_networks_add_up(old: tuple[str, ...] | None, new: tuple[str, ...] | None) -> None:
     """What both admit is in both, what is new is only in the new, and the change is named accordingly."""
-    inside: Callable[[str, tuple[str, ...] | None], bool] = lambda a, n: n is None or bool(intersection(n, (a,)))  # noqa: E731
+    inside: Callable[[str, tuple[str, ...] | None], bool] = lambda a, n: (
+        n is None or bool(intersection(n, (a,)))
+    )
     common, gained = intersection(old, new), difference(old, new)
     for address in ("10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.9.9.9"):
         assert inside(address, common) == (inside(address, old) and inside(address, new))
