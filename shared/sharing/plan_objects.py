@@ -46,6 +46,9 @@ def diff_objects(
     diff = ObjectDiff()
     here = _by_name(observed.objects if observed else ())
     kept: set[int] = set()
+    aliases: dict[str, list[str]] = {}
+    for each in share.data_objects:
+        aliases.setdefault(each.name, []).extend([each.shared_as.lower()] if each.shared_as else [])
     for wanted in _distinct(share.data_objects):
         present = here.get(wanted.name, [])
         if any(o.type is None for o in present):
@@ -54,7 +57,7 @@ def diff_objects(
         kind = _kind(wanted, present, catalog)
         if kind is None:
             continue  # the catalogue has no such thing: preflight says so
-        stated = [o.shared_as.lower() for o in share.data_objects if o.name == wanted.name and o.shared_as]
+        stated = aliases[wanted.name]
         match = _match(wanted, kind, present, stated)
         if match is not None:
             kept.add(id(match))
@@ -189,8 +192,8 @@ def _refuse_taken_aliases(share: str, present: Iterable[ObservedObject], diff: O
         alias = _seen_as(change.object.name, change.object.shared_as)
         if alias in taken:
             detail = (
-                f"share {share}: {change.object.name} would be seen as {alias}, which is what {taken[alias]} is seen as;"
-                " give it another shared_as"
+                f"share {share}: {change.object.name} would be seen as {alias}, which is what {taken[alias]} is"
+                " seen as; give it another shared_as"
             )
             diff.findings.append(Finding("error", detail))
         taken[alias] = change.object.name

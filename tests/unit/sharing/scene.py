@@ -66,7 +66,7 @@ class Scene:
     """A workspace and what surrounds an application; `holdings` are recorded at its end only, as in production."""
 
     workspace: MemoryWorkspace = field(default_factory=MemoryWorkspace)
-    holdings: Holdings = field(default_factory=lambda: owned())
+    holdings: Holdings = field(default_factory=owned)
     journal: MemoryJournal = field(default_factory=MemoryJournal)
     vault: MemoryVault = field(default_factory=MemoryVault)
     leases: MemoryLeases = field(default_factory=MemoryLeases)

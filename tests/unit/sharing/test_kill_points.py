@@ -4,7 +4,8 @@ import pytest
 
 from shared.sharing.apply import Outcome
 from shared.sharing.apply_calls import secret_name
-from shared.sharing.model import ANY_ADDRESS, DataObject, Pipeline, Share, SharePack
+from shared.sharing.model import ANY_ADDRESS, DataObject, Pipeline, Recipient, RecipientType, Share, SharePack
+from shared.sharing.observed import ObservedShare
 from shared.sharing.plan import Plan
 from tests.unit.sharing.memory import URL, Killed, MemoryWorkspace, Trap, echoed, tables
 from tests.unit.sharing.scene import OTHER, PACK, Scene, internal, objects, opened, owned, pack, wants
@@ -27,7 +28,7 @@ def standing() -> Scene:
     for name, ips in (("old-hand", ("198.51.100.0/24",)), ("leaver", ()), ("neighbour", ())):
         workspace.create_recipient(opened(name, *ips))
     workspace.create_share("running", "as it was")
-    workspace.shares["running"] = workspace.shares["running"].__class__(
+    workspace.shares["running"] = ObservedShare(
         "running", workspace.me, "as it was",
         echoed((*objects("c.s.b", "c.s.gone", "c.s.theirs"), DataObject("c.s.c", shared_as="s.old"))),
         {name: frozenset({"SELECT"}) for name in ("leaver", "neighbour")},
@@ -150,14 +151,10 @@ def test_a_death_with_readings_that_lag() -> None:
 
 def test_any_clears_the_list_and_nothing_else_does() -> None:
     scene = standing()
-    opening = pack(
-        opened("old-hand").__class__("old-hand", WANTED.recipients[0].type, allowed_ips=ANY_ADDRESS)
-    )
+    opening = pack(Recipient("old-hand", RecipientType.D2O, allowed_ips=ANY_ADDRESS))
     planned = scene.plan(opening)
-    assert [(a.kind, a.widens) for a in planned.actions if a.resource == "recipient/old-hand"][0] == (
-        "widen_addresses",
-        True,
-    )
+    act = next(a for a in planned.actions if a.resource == "recipient/old-hand")
+    assert (act.kind, act.widens) == ("widen_addresses", True)
     scene.owner = None
     scene.provision(opening)
     assert scene.workspace.recipients["old-hand"].allowed_ips is None

@@ -1,6 +1,6 @@
 """Random packs over random workspaces: what was asked for comes about, nothing else moves, nobody ever reads more."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -220,7 +220,7 @@ def test_a_refusal_anywhere_never_shows_anybody_more(scene: Scene, wanted: Share
     allowed = exposed(scene.workspace) | exposed(clean.workspace)
     moments: list[frozenset[tuple[str, ...]]] = []
     scene.workspace.watch = lambda workspace: moments.append(exposed(workspace))
-    writes = [p for p in ("revoke", "update_share", "update_recipient", "create_recipient", "grant")]
+    writes = ("revoke", "update_share", "update_recipient", "create_recipient", "grant")
     named = {f"before {w} {kind}/{n}": [refusal("PERMISSION_DENIED", "no")] * 9
              for i, (w, (kind, n)) in enumerate(product(writes, [("share", s) for s in SHARES] + [("recipient", r) for r in RECIPIENTS]))
              if i % 7 == point % 7}  # fmt: skip
@@ -281,9 +281,10 @@ def _merging(wanted: SharePack) -> SharePack:
 @given(lists, lists)
 def test_networks_add_up(old: tuple[str, ...] | None, new: tuple[str, ...] | None) -> None:
     """What both admit is in both, what is new is only in the new, and the change is named accordingly."""
-    inside: Callable[[str, tuple[str, ...] | None], bool] = lambda a, n: (
-        n is None or bool(intersection(n, (a,)))
-    )
+
+    def inside(address: str, listed: tuple[str, ...] | None) -> bool:
+        return listed is None or bool(intersection(listed, (address,)))
+
     common, gained = intersection(old, new), difference(old, new)
     for address in ("10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.9.9.9"):
         assert inside(address, common) == (inside(address, old) and inside(address, new))
