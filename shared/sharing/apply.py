@@ -14,12 +14,12 @@ from shared.errors import PermanentError
 from shared.sharing.apply_attempt import LOOKS, Attempt, Looks, failure
 from shared.sharing.apply_calls import Calls, LinkLostError, Result, only_for
 from shared.sharing.apply_guards import GUARDS, ApplyGuards, StalePlanError
-from shared.sharing.apply_steps import Outcome, Step, created_by, holding, state_of, steps_of
+from shared.sharing.apply_steps import Outcome, Step, created_by, holding, state_of, step_of, steps_of
 from shared.sharing.apply_subject import Provisioning, Rotation, Subject, catalog_of
 from shared.sharing.observe import Each
 from shared.sharing.observed import ObservedWorkspace
 from shared.sharing.plan import Plan
-from shared.sharing.plan_actions import CREATING, Action, Grants, Kind
+from shared.sharing.plan_actions import CREATING, UNREPEATABLE, Action, Grants, Kind
 from shared.sharing.plan_draft import Holdings
 from shared.sharing.ports import Clock, Entry, Journal, Leases, Vault, Workspace
 
@@ -54,6 +54,7 @@ class Application:
     looks: Looks = LOOKS
     guards: ApplyGuards = GUARDS
     _entries: dict[int, Entry] = field(default_factory=dict, init=False)
+    _not_done: set[int] = field(default_factory=set, init=False)
 
     def run(self) -> Outcome:
         """Carry out what is left, as far as the time goes.
@@ -73,12 +74,14 @@ class Application:
 
     def _run(self, deadline: float) -> Outcome:
         self._entries = {entry.position: entry for entry in self.journal.entries()}
+        done = {position for position, entry in self._entries.items() if entry.status == "done"}
+        self._not_done = {*range(len(self.plan.actions))} - done
         fresh, remaining = not self._entries, self._remaining()
         if not remaining and not fresh:
             return self._verified()
         attempt, left = self._start(fresh, remaining)
-        for done, position in enumerate(remaining):
-            if done and self.clock.monotonic() >= deadline:
+        for taken, position in enumerate(remaining):
+            if taken and self.clock.monotonic() >= deadline:
                 return self._outcome()
             self._step(position, attempt, left)
         return self._verified() if self.plan.actions else self._outcome()
@@ -125,16 +128,14 @@ class Application:
 
     def _step(self, position: int, attempt: Attempt, left: frozenset[str] | None) -> None:
         """Bring one action to its conclusion."""
-        action = self.plan.actions[position]
-        not_done = [p for p, step in enumerate(steps_of(self.plan, self._entries)) if step.status != "done"]
-        if unmet := self.guards.unmet(action, not_done):
+        action, begun = self.plan.actions[position], self._begun(position)
+        self.guards.write_ahead(self.journal, position, action)
+        if unmet := self.guards.unmet(action, self._not_done):
             because = ", ".join(f"{self.plan.actions[p].kind} {self.plan.actions[p].target}" for p in unmet)
             self._conclude(position, "skipped", {"error": f"needs {because}, which did not happen"})
             return
-        begun = self._begun(position)
-        self.guards.write_ahead(self.journal, position, action)
         try:
-            result = self._carried_out(action, attempt, left, not_done, begun)
+            result = self._carried_out(action, attempt, left, begun)
         except LinkLostError as error:
             result = {"error": str(error), "code": error.code, "hint": error.hint, "created": "true"}
             self._conclude(position, "failed", result)
@@ -152,15 +153,17 @@ class Application:
         return entry is not None and (entry.status == "intended" or "created" in entry.result)
 
     def _carried_out(
-        self, action: Action, attempt: Attempt, left: frozenset[str] | None, not_done: list[int], begun: bool
+        self, action: Action, attempt: Attempt, left: frozenset[str] | None, begun: bool
     ) -> Result:
         attempt.refused = []
         todo = action if left is None else action.only(left)
+        if begun and todo is not None and action.kind in UNREPEATABLE:
+            todo = attempt.look(action)
         if todo is None:
             return self._found_done(action, attempt, begun)
         if action.kind is not Kind.GRANT:
             return attempt.carry_out(todo)
-        return self._granted(todo, attempt, not_done)
+        return self._granted(todo, attempt)
 
     def _found_done(self, action: Action, attempt: Attempt, begun: bool) -> Result:
         """In effect already, though nobody concluded it."""
@@ -174,12 +177,12 @@ class Application:
     def _known_created(self, action: Action, attempt: Attempt) -> bool:
         return self.guards.created_here(action, attempt.known)
 
-    def _granted(self, action: Action, attempt: Attempt, not_done: list[int]) -> Result:
+    def _granted(self, action: Action, attempt: Attempt) -> Result:
         """Grant to those recipients that are as planned; the others wait for what they lack."""
         assert isinstance(action.body, Grants)
         lacking = {
             self.plan.actions[p].target
-            for p in not_done
+            for p in self._not_done
             if self.plan.actions[p].resource.startswith("recipient/")
             and self._before_grant(self.plan.actions[p])
         }
@@ -203,7 +206,9 @@ class Application:
         action = self.plan.actions[position]
         entry = Entry(position, f"{action.kind} {action.target}", status, result)
         self._entries[position] = entry
-        self.progress(steps_of(self.plan, self._entries)[position])
+        if status == "done":
+            self._not_done.discard(position)
+        self.progress(step_of(self.plan, position, entry))
 
     def _verified(self) -> Outcome:
         """After the last call: planning once more must find nothing to do."""

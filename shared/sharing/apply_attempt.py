@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from shared.errors import PermanentError
 from shared.sharing.apply_calls import Calls, LinkLostError, Result, halves, spelt
 from shared.sharing.apply_guards import ApplyGuards
+from shared.sharing.apply_steps import holding
 from shared.sharing.apply_subject import Subject, reread
 from shared.sharing.errors import (
     AlreadyExistsError,
@@ -14,7 +15,7 @@ from shared.sharing.errors import (
     WorkspaceUnavailableError,
 )
 from shared.sharing.observed import ObservedWorkspace
-from shared.sharing.plan_actions import CREATING, Action, Kind
+from shared.sharing.plan_actions import CREATING, SHRINKING, UNREPEATABLE, Action, Kind
 from shared.sharing.plan_draft import Holdings
 from shared.sharing.ports import Clock
 
@@ -84,16 +85,19 @@ class Attempt:
         todo = action
         for _ in range(self.looks.times):
             try:
-                return self.calls.carry_out(todo)
+                result = self.calls.carry_out(todo)
+                self._see(todo)
+                return result
             except OutcomeUnknownError as error:
-                rest = self._look(todo)
+                rest = self.look(todo)
                 if rest is None:
                     return self.taken_effect(todo)
-                if todo.kind is Kind.ROTATE_TOKEN:
+                if todo.kind in UNREPEATABLE:
                     raise error  # it may yet take effect: a later delivery looks again
                 todo = rest
             except (AlreadyExistsError, MissingError) as error:
-                rest = self._look(todo)
+                # A batch is split anyway: waiting for each part of it would take minutes.
+                rest = self.look(todo) if len(todo.effects()) == 1 else self._rest(todo)
                 if todo.kind in CREATING and isinstance(error, AlreadyExistsError):
                     return self._created(todo, rest, error)
                 if rest == todo:
@@ -104,6 +108,13 @@ class Attempt:
         raise WorkspaceUnavailableError(
             f"{action.kind} {action.target}: its outcome stays unknown; to be tried again"
         )
+
+    def _see(self, action: Action) -> None:
+        """What shrinks must be seen to have shrunk: whatever grows afterwards relies on it."""
+        if action.kind in SHRINKING and self.guards.seen(self.look(action)) is not None:
+            raise WorkspaceUnavailableError(
+                f"{action.kind} {action.target}: accepted, but not to be seen yet; nothing grows before it is"
+            )
 
     def _created(self, action: Action, rest: Action | None, error: AlreadyExistsError) -> Result:
         """The name is taken: by ourselves, where the answer to our own call was lost."""
@@ -122,7 +133,7 @@ class Attempt:
             result |= self.calls.recover(action, self.known.recipients[action.target])
         return result
 
-    def _look(self, action: Action) -> Action | None:
+    def look(self, action: Action) -> Action | None:
         """What is left of the action; a reading that shows no effect is repeated, for it may lag behind."""
         rest: Action | None = action
         for look in range(self.looks.times):
@@ -141,7 +152,9 @@ class Attempt:
         """What the thing as it is known still lacks of the action."""
         if action.kind in CREATING:
             return None if _there(action, self.known) else action
-        today = self.subject.part({action.resource}).plan(self.holdings, self.known)
+        # Planned actions act on nothing that is not ours, be it since a moment ago.
+        held = holding(self.holdings, [action.resource])
+        today = self.subject.part({action.resource}).plan(held, self.known)
         return action.only(frozenset[str]().union(*(each.effects() for each in today.actions)))
 
 

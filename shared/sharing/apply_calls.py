@@ -105,7 +105,7 @@ class Calls:
                 hint="put the vault right, then provision the share pack again: the link is then read anew",
             ) from error
         expiry = {"expires_at": token.expires_at.isoformat()} if token.expires_at else {}
-        return {"secret": secret, "token": token.id, **expiry}
+        return {"secret_name": secret, "token_id": token.id, **expiry}
 
     def recover(self, action: Action, now: ObservedRecipient) -> Result:
         """The link of a token whose making was begun and took effect, but whose answer never arrived.

@@ -1,6 +1,6 @@
 """The guards of an application. Composition injects them; a test takes one out and must see what it stood against."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from shared.errors import ConflictError
@@ -92,13 +92,13 @@ def _recipient_as_created(body: NewRecipient, observed: ObservedWorkspace) -> bo
         now is not None
         and now.owner == observed.identity
         and now.authentication == AUTHENTICATION[wanted.type]
-        and now.metastore_id == wanted.metastore_id
+        and (now.metastore_id or "").lower() == (wanted.metastore_id or "").lower()
         and (now.comment or "") == (wanted.comment or "")
         and normal(now.allowed_ips) == normal(listed)
     )
 
 
-def unmet(action: Action, not_done: Sequence[int]) -> tuple[int, ...]:
+def unmet(action: Action, not_done: Collection[int]) -> tuple[int, ...]:
     """The positions that this action must not happen without and that did not come about."""
     return tuple(position for position in action.needs if position in not_done)
 
@@ -111,7 +111,8 @@ class ApplyGuards:
     covered: Callable[[Plan, Plan], None] = refuse_strange
     write_ahead: Callable[[Journal, int, Action], None] = write_ahead
     created_here: Callable[[Action, ObservedWorkspace], bool] = is_as_created
-    unmet: Callable[[Action, Sequence[int]], tuple[int, ...]] = unmet
+    unmet: Callable[[Action, Collection[int]], tuple[int, ...]] = unmet
+    seen: Callable[[Action | None], Action | None] = lambda rest: rest
 
 
 GUARDS = ApplyGuards()

@@ -6,7 +6,7 @@ from typing import Literal, cast
 
 from shared.sharing.model import PipelineType
 from shared.sharing.plan import Plan
-from shared.sharing.plan_actions import CREATING, Action, Kind
+from shared.sharing.plan_actions import CREATING, Kind
 from shared.sharing.plan_draft import Holdings
 from shared.sharing.ports import Entry
 
@@ -48,12 +48,12 @@ class Outcome:
 
 def steps_of(plan: Plan, entries: Mapping[int, Entry]) -> tuple[Step, ...]:
     """Every action of the plan with its state."""
-    return tuple(
-        _step(position, action, entries.get(position)) for position, action in enumerate(plan.actions)
-    )
+    return tuple(step_of(plan, position, entries.get(position)) for position in range(len(plan.actions)))
 
 
-def _step(position: int, action: Action, entry: Entry | None) -> Step:
+def step_of(plan: Plan, position: int, entry: Entry | None) -> Step:
+    """One action with its state."""
+    action = plan.actions[position]
     if entry is None or entry.status == "intended":
         return Step(position, action.kind, action.target, "waiting", {})
     return Step(position, action.kind, action.target, entry.status, entry.result)

@@ -36,11 +36,16 @@ class Provisioning:
     guards: PlanGuards = GUARDS
 
     def part(self, resources: Collection[str]) -> "Provisioning":
+        """With the recipients that those shares name, for they may stand nowhere but in the pack."""
         pack = self.pack
+        shares = tuple(s for s in pack.shares if f"share/{s.name}" in resources)
+        readers = {reader for share in shares for reader in share.recipients}
         some = replace(
             pack,
-            recipients=tuple(r for r in pack.recipients if f"recipient/{r.name}" in resources),
-            shares=tuple(s for s in pack.shares if f"share/{s.name}" in resources),
+            recipients=tuple(
+                r for r in pack.recipients if r.name in readers or f"recipient/{r.name}" in resources
+            ),
+            shares=shares,
             pipelines=tuple(p for p in pack.pipelines if f"pipeline/{p.type}/{p.name}" in resources),
         )
         return replace(self, pack=some)

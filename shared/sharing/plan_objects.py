@@ -46,6 +46,9 @@ def diff_objects(
     diff = ObjectDiff()
     here = _by_name(observed.objects if observed else ())
     kept: set[int] = set()
+    aliases: dict[str, list[str]] = {}
+    for each in share.data_objects:
+        aliases.setdefault(each.name, []).extend([each.shared_as.lower()] if each.shared_as else [])
     for wanted in _distinct(share.data_objects):
         present = here.get(wanted.name, [])
         if any(o.type is None for o in present):
@@ -54,7 +57,7 @@ def diff_objects(
         kind = _kind(wanted, present, catalog)
         if kind is None:
             continue  # the catalogue has no such thing: preflight says so
-        stated = [o.shared_as.lower() for o in share.data_objects if o.name == wanted.name and o.shared_as]
+        stated = aliases[wanted.name]
         match = _match(wanted, kind, present, stated)
         if match is not None:
             kept.add(id(match))
@@ -63,6 +66,7 @@ def diff_objects(
         else:
             kept |= _add(wanted, kind, present, stated, claims, diff)
     _remove(share, here, kept, claims, diff)
+    _refuse_taken_aliases(share.name, observed.objects if observed else (), diff)
     return diff
 
 
@@ -178,6 +182,25 @@ def _remove(
                 )
             else:
                 diff.removes.append(_removal(each))
+
+
+def _refuse_taken_aliases(share: str, present: Iterable[ObservedObject], diff: ObjectDiff) -> None:
+    """Within a share, consumers see no name twice."""
+    gone = {(c.object.name, _alias(c.object.shared_as)) for c in diff.removes}
+    taken = {_seen_as(o.name, o.alias): o.name for o in present if (o.name, _alias(o.alias)) not in gone}
+    for change in diff.adds:
+        alias = _seen_as(change.object.name, change.object.shared_as)
+        if alias in taken:
+            detail = (
+                f"share {share}: {change.object.name} would be seen as {alias}, which is what {taken[alias]} is"
+                " seen as; give it another shared_as"
+            )
+            diff.findings.append(Finding("error", detail))
+        taken[alias] = change.object.name
+
+
+def _seen_as(name: str, alias: str | None) -> str:
+    return _alias(alias) or ".".join(name.split(".")[-2:])
 
 
 def _unmanaged(share: str, name: str) -> Finding:
