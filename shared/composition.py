@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from shared.adapters.connectors import Connectors
+    from shared.adapters.databricks.wire import Wire
     from shared.adapters.execution_log import TableLog
     from shared.adapters.postgres.agenda import Agenda
     from shared.adapters.postgres.catalogue import Catalogue
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from shared.adapters.postgres.verifications import PostgresVerifications
     from shared.adapters.storage_queue import StorageQueue
     from shared.adapters.tokens import TokenVerifier
+    from shared.composition_directory import DirectoryParts
     from shared.secrets import Secrets, SecretStore
     from shared.settings import Settings
     from shared.sync.catalogue import Defaults
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
 LEASE_S = 660  # above host.json's functionTimeout of ten minutes
 DETECTION_BUDGET_S = 60.0
+VERSION = "0.1.0"
 
 
 class SystemClock:
@@ -109,6 +112,17 @@ class App:
         self.deliveries.flush()
         self.beat("retry_rejects")
 
+    def request_directory(self) -> None:
+        """Queue the directory syncs that are due and deliver what notices wait; nothing while share packs are off."""
+        if self.directory is not None:
+            self.directory.request()
+            self.beat("request_directory")
+
+    def sync_directory(self, body: bytes) -> None:
+        """Work on the directory sync that a message names; nothing while share packs are off."""
+        if self.directory is not None:
+            self.directory.sync(body)
+
     def migrate(self) -> tuple[str, ...]:
         """Apply missing migrations; their names."""
         from shared.adapters.postgres.migrations import migrate, migrate_sharing
@@ -124,8 +138,16 @@ class App:
 
     def close(self) -> None:
         """Give back every connection that was made."""
-        for part in ("connectors", "queue", "_poison_queue", "table_log", "domain_database", "database"):
-            if part in vars(self):
+        for part in (
+            "directory",
+            "connectors",
+            "queue",
+            "_poison_queue",
+            "table_log",
+            "domain_database",
+            "database",
+        ):
+            if vars(self).get(part) is not None:
                 getattr(self, part).close()
 
     @cached_property
@@ -162,6 +184,37 @@ class App:
         told = s.domain_db_connection_string.get_secret_value()
         server = server_of(told, "DOMAIN_DB_CONNECTION_STRING", s.postgres_sslrootcert)
         return Database(server, s.postgres_schema, pool_max=max(2, s.postgres_pool_max))
+
+    @cached_property
+    def directory(self) -> "DirectoryParts | None":
+        """Directory syncs and notices; None where share packs are off."""
+        if not self.settings.enable_workflow:
+            return None
+        from shared.composition_directory import DirectoryParts
+
+        return DirectoryParts(
+            self.settings,
+            database=self.domain_database,
+            queue_named=self._queue_named,
+            open_wire=self._open_wire,
+            credential=self._identity,
+            clock=self.clock,
+            lease_s=LEASE_S,
+        )
+
+    def _open_wire(self, url: str) -> "Wire":
+        from shared.adapters.databricks.client import FixedToken, open_wire
+
+        token = self.settings.databricks_token
+        if token is None:
+            raise ConfigurationError("DATABRICKS_TOKEN: not set", hint="workspaces are listed with it")
+        credentials = FixedToken(token.get_secret_value())
+        return open_wire(url, self.settings.allowed_databricks_hosts, credentials, VERSION)
+
+    def _identity(self) -> Any:
+        from azure.identity import DefaultAzureCredential
+
+        return DefaultAzureCredential(managed_identity_client_id=os.environ.get("AZURE_CLIENT_ID"))
 
     @cached_property
     def slices(self) -> "Slices":
