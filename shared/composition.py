@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from shared.adapters.connectors import Connectors
+    from shared.adapters.databricks.wire import Wire
     from shared.adapters.execution_log import TableLog
     from shared.adapters.postgres.agenda import Agenda
     from shared.adapters.postgres.catalogue import Catalogue
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from shared.adapters.postgres.verifications import PostgresVerifications
     from shared.adapters.storage_queue import StorageQueue
     from shared.adapters.tokens import TokenVerifier
+    from shared.composition_directory import DirectoryParts
     from shared.composition_sharing import Sharing
     from shared.secrets import Secrets, SecretStore
     from shared.settings import Settings
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
 LEASE_S = 660  # above host.json's functionTimeout of ten minutes
 DETECTION_BUDGET_S = 60.0
+VERSION = "0.1.0"
 
 
 class SystemClock:
@@ -127,6 +130,17 @@ class App:
             self.sharing.watch()
             self.beat("watch_shares")
 
+    def request_directory(self) -> None:
+        """Queue the directory syncs that are due and deliver what notices wait; nothing while share packs are off."""
+        if self.directory is not None:
+            self.directory.request()
+            self.beat("request_directory")
+
+    def sync_directory(self, body: bytes) -> None:
+        """Work on the directory sync that a message names; nothing while share packs are off."""
+        if self.directory is not None:
+            self.directory.sync(body)
+
     def migrate(self) -> tuple[str, ...]:
         """Apply missing migrations; their names."""
         from shared.adapters.postgres.migrations import migrate, migrate_sharing
@@ -144,6 +158,7 @@ class App:
         """Give back every connection that was made."""
         for part in (
             "sharing",
+            "directory",
             "connectors",
             "queue",
             "_poison_queue",
@@ -202,9 +217,42 @@ class App:
             database=self.domain_database,
             vault=self.vault,
             queue_named=self._queue_named,
+            open_wire=self._open_wire,
+            directory=self.directory,
             now=self.clock.now,
             lease_s=LEASE_S,
         )
+
+    @cached_property
+    def directory(self) -> "DirectoryParts | None":
+        """Directory syncs and notices; None where share packs are off."""
+        if not self.settings.enable_workflow:
+            return None
+        from shared.composition_directory import DirectoryParts
+
+        return DirectoryParts(
+            self.settings,
+            database=self.domain_database,
+            queue_named=self._queue_named,
+            open_wire=self._open_wire,
+            credential=self._identity,
+            clock=self.clock,
+            lease_s=LEASE_S,
+        )
+
+    def _open_wire(self, url: str) -> "Wire":
+        from shared.adapters.databricks.client import FixedToken, open_wire
+
+        token = self.settings.databricks_token
+        if token is None:
+            raise ConfigurationError("DATABRICKS_TOKEN: not set", hint="workspaces are listed with it")
+        credentials = FixedToken(token.get_secret_value())
+        return open_wire(url, self.settings.allowed_databricks_hosts, credentials, VERSION)
+
+    def _identity(self) -> Any:
+        from azure.identity import DefaultAzureCredential
+
+        return DefaultAzureCredential(managed_identity_client_id=os.environ.get("AZURE_CLIENT_ID"))
 
     @cached_property
     def slices(self) -> "Slices":

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from shared.adapters.postgres.database import Database
@@ -19,24 +19,21 @@ from shared.adapters.postgres.sharing.plans import Plans
 from shared.adapters.postgres.sharing.tenants import Tenants
 from shared.adapters.postgres.sharing.uploads import Uploads
 from shared.adapters.storage_queue import StorageQueue
-from shared.errors import ConfigurationError
+from shared.composition_directory import DirectoryParts
+from shared.errors import ConfigurationError, QueueUnavailableError
 from shared.messages import NamedMessage, parse_named_message
 from shared.secrets import CachedVault, DirectoryVault, SecretStore
-from shared.settings import LOOPBACK, Settings
+from shared.settings import Settings
 from shared.sharing.claims import Claim
 from shared.sharing.drift import DriftWatch
 from shared.sharing.ports import Vault, Workspace
 from shared.sharing.provision import Outside, Provisioner, Stores
-from shared.sharing.views import PackView
 from shared.sharing.workflow import Workflow
 from shared.telemetry import log
 
 if TYPE_CHECKING:
-    from databricks.sdk.credentials_provider import CredentialsStrategy
-
+    from shared.adapters.databricks.wire import Wire
     from shared.api.workflow.ports import WorkflowServices
-
-VERSION = "0.1.0"
 
 
 class MonotonicClock:
@@ -74,12 +71,14 @@ class Sharing:
         database: Database,
         vault: SecretStore | None,
         queue_named: Callable[[str], StorageQueue],
-        now: Callable[[], Any],
+        open_wire: Callable[[str], "Wire"],
+        directory: DirectoryParts,
+        now: Callable[[], datetime],
         lease_s: int,
     ) -> None:
-        self.settings, self.home, self.database = settings, home, database
+        self.settings, self.home, self.database, self.directory = settings, home, database, directory
         self.key_vault, self.queue_named, self.now, self.lease_s = vault, queue_named, now, lease_s
-        self.calls_per_s = 10.0  # to one workspace, from this process
+        self._open_wire = open_wire
         self._workspaces: dict[str, Workspace] = {}
 
     def provision(self, body: bytes, message_id: str, dequeue_count: int) -> None:
@@ -143,7 +142,7 @@ class Sharing:
             leases=self.leases,
             journal=self._journal,
             vault=self.vault,
-            directory=None,
+            directory=self.directory.graph,
             clock=MonotonicClock(),
         )
 
@@ -167,18 +166,15 @@ class Sharing:
             stores=self.stores,
             outside=self.outside,
             default_policy=self.settings.workflow_approval,
-            domains=(),
+            domains=self.settings.own_domains,
             send_later=self._send_later,
-            notify=self._notify,
+            notify=self.directory.notify,
             tell=log,
             budget_s=self.settings.slice_budget_seconds,
         )
 
     def _send_later(self, uid: UUID, delay_s: int) -> None:
         self.queue.send(NamedMessage(uid).to_json(), delay_s)
-
-    def _notify(self, event: str, pack: PackView, detail: str) -> None:
-        log("share_pack_notice", event=event, share_pack=str(pack.id))
 
     @cached_property
     def drift(self) -> DriftWatch:
@@ -188,7 +184,7 @@ class Sharing:
             outside=self.outside,
             uploads=Uploads(self.database),
             policy=self.settings.share_drift_policy,
-            notify=self._notify,
+            notify=self.directory.notify,
             tell=log,
         )
 
@@ -215,36 +211,19 @@ class Sharing:
             records=DirectoryRecords(self.database),
             sync_jobs=SyncJobs(self.database),
             notifications=Notifications(self.database),
-            request_sync=lambda kind, who, allowed: [],
+            request_sync=self.directory.request_sync,
             tables=lambda: tables_counted(self.database),
             queue_ok=self._queue_ok,
         )
 
     def _queue_ok(self) -> None:
-        from shared.errors import QueueUnavailableError
-
         if self.queue.depth() is None:
             raise QueueUnavailableError(f"queue {self.queue.name}: storage does not answer")
 
     def workspace(self, url: str) -> Workspace:
         """The workspace at an address, opened once; raises ConfigurationError for one that is not allowed."""
-        from shared.adapters.databricks.client import Limits, open_wire
         from shared.adapters.databricks.workspace import DatabricksWorkspace
 
         if url not in self._workspaces:
-            allowed, limits = self.settings.allowed_databricks_hosts, Limits(calls_per_s=self.calls_per_s)
-            wire = open_wire(url, allowed, self._credentials(url), VERSION, limits)
-            self._workspaces[url] = DatabricksWorkspace(wire)
+            self._workspaces[url] = DatabricksWorkspace(self._open_wire(url))
         return self._workspaces[url]
-
-    def _credentials(self, url: str) -> "CredentialsStrategy":
-        from shared.adapters.databricks.client import FixedToken
-
-        token = self.settings.databricks_token
-        if token is not None:
-            return FixedToken(token.get_secret_value())
-        if urlsplit(url).hostname in LOOPBACK:
-            raise ConfigurationError(
-                "DATABRICKS_TOKEN: not set", hint="a workspace on this machine needs one"
-            )
-        raise NotImplementedError

@@ -103,6 +103,27 @@ class Settings(BaseSettings):
     databricks_token: SecretStr | None = None
     local_vault_dir: str | None = None
 
+    directory_queue_name: str = "sync-triggers"
+    directory_schedule: str = "45 */5 * * * *"
+    directory_domains: str = ""
+    graph_tenant_id: str | None = Field(None, pattern=r"^[A-Za-z0-9.-]{1,253}$")
+    graph_client_id: str | None = None
+    graph_client_secret: SecretStr | None = None
+    graph_url: str = "https://graph.microsoft.com"
+    entra_url: str = "https://login.microsoftonline.com"
+    azure_management_url: str = "https://management.azure.com"
+    azure_subscription_id: str | None = Field(None, pattern=r"^[0-9a-fA-F-]{36}$")
+    project_cost_tag: str = Field("project", min_length=1, max_length=512)
+    smtp_host: str | None = None
+    smtp_port: int = Field(587, ge=1, le=65535)
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
+    notification_from_email: str | None = None
+    notification_to_emails: str = ""
+    notification_webhook_url: str | None = None
+    notification_webhook_secret: SecretStr | None = None
+
     @property
     def sslmode(self) -> str:
         """The TLS mode for PostgreSQL: verify-full unless told otherwise or the server is on this machine."""
@@ -117,6 +138,16 @@ class Settings(BaseSettings):
     def allowed_databricks_hosts(self) -> tuple[str, ...]:
         """Workspaces that share packs may name, as `host[:port]`, lower case; empty means none."""
         return _hosts(self.databricks_hosts)
+
+    @property
+    def own_domains(self) -> frozenset[str]:
+        """Our own e-mail domains, lower case: only addresses in them are looked up in the directory."""
+        return frozenset(_hosts(self.directory_domains))
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """Mail addresses that every notice goes to."""
+        return tuple(each.strip() for each in self.notification_to_emails.split(",") if each.strip())
 
 
 def _hosts(text: str) -> tuple[str, ...]:

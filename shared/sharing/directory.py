@@ -129,6 +129,12 @@ class DirectorySync:
         claim = self._progress.claim(uid)
         if claim is None:
             return
+        if claim.failures > MAX_FAILURES:
+            # Deliveries that died cannot say so themselves.
+            self._end(
+                claim, "failed", None, f"{MAX_FAILURES} deliveries in a row died before they kept a page"
+            )
+            return
         if not claim.cursor:
             self._record(claim, "running", None)
         walk = Walk(claim, self._progress, self._clock, self._clock.monotonic() + self._budget_s)
@@ -275,7 +281,7 @@ class DirectorySync:
             walk.count(Counts(removed=removed))
 
     def _later(self, claim: Claim, error: TransientError) -> None:
-        failures = claim.failures + 1
+        failures = max(claim.failures, 1)
         if failures >= MAX_FAILURES:
             self._end(claim, "failed", None, error.message)
             return

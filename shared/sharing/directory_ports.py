@@ -162,7 +162,7 @@ class Claim:
 
     `resume` is what the last good job left for the next: a delta link or a watermark. `full`: the walk lists
     everything, so that what it does not see is gone. `proven` False: something could not be listed.
-    `allowed_removals`: a person's one-shot ceiling. `failures`: tries that failed since the last page was kept.
+    `allowed_removals`: a person's one-shot ceiling. `failures`: tries since the last page was kept, this one included.
     """
 
     uid: UUID
@@ -226,7 +226,7 @@ class Progress(Protocol):
         ...
 
     def give_back(self, claim: Claim, delay_s: float, error: str | None) -> None:
-        """Let go of an unfinished job until later; with an error its `failures` grow."""
+        """Let go of an unfinished job until later."""
         ...
 
     def finish(self, claim: Claim, status: JobStatus, resume: str | None, error: str | None) -> None:

@@ -44,7 +44,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A share pack as its notices name it; `version` tells one failure of it from the next."""
+    """A share pack as its notices name it; `version` tells one event of it from the next."""
 
     id: UUID
     name: str
@@ -84,16 +84,15 @@ def pack_failed(
     return _notice("pack_failed", key, subject, text, audience.of(pack.requestor), pack.id)
 
 
-def approval_waiting(pack: Pack, plan_hash: str, widens: int, audience: Audience) -> Notice:
+def approval_waiting(pack: Pack, reason: str, audience: Audience) -> Notice:
     """A plan widens exposure and waits for somebody else's yes."""
     text = (
-        f"Share pack {pack.name}, asked for by {pack.requestor}, waits for approval: {widens} of its actions let"
-        f" somebody read more than before.\n\nGET /workflow/sharepack/{pack.id}/plan shows them; approve or reject"
-        " there. Whoever asked for it cannot approve it."
+        f"Share pack {pack.name}, asked for by {pack.requestor}, waits for approval: {reason}.\n\n"
+        f"GET /workflow/sharepack/{pack.id}/plan shows what it would do; approve or reject it there. Whoever asked"
+        " for it cannot approve it."
     )
     subject = f"Share pack {pack.name} waits for approval"
-    # The requestor is told too, but can do nothing: the operators are who it is for.
-    key = f"approval_waiting|{pack.id}|{plan_hash}"
+    key = f"approval_waiting|{pack.id}|{pack.version}"
     return _notice("approval_waiting", key, subject, text, audience.of(pack.requestor), pack.id)
 
 

@@ -284,4 +284,4 @@ class Provisioner:
         )
         self.tell("share_pack_ended", share_pack=str(pack.id), state=state.value)
         if state is not State.COMPLETED:
-            self.notify("pack_failed", pack, reason)
+            self.notify("pack_failed", self.stores.packs.get(pack.id, None), reason)

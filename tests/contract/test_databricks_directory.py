@@ -9,8 +9,8 @@ import pytest
 from infra.local.workspace import OTHER, WorkspaceServer
 from infra.local.workspace.state import Run
 from shared.adapters.databricks.client import FixedToken, Limits, open_wire
+from shared.adapters.databricks.directory import DatabricksDirectory
 from shared.adapters.databricks.wire import Patience, Wire
-from shared.adapters.databricks_directory import DatabricksDirectory
 from shared.sharing.directory_ports import ObjectPage, WorkspaceObject
 from shared.sharing.errors import (
     MissingError,

@@ -66,8 +66,6 @@ class PackWorld:
         self.conninfo, self.storage, self.workspace, self.vault = conninfo, storage, workspace, vault
         self.queue_name, self._told = f"packs-{uuid.uuid4().hex[:12]}", settings
         self.app = App(self.settings())
-        assert self.app.sharing is not None
-        self.app.sharing.calls_per_s = 10_000.0
         self.must("PUT", "/api/v1/tenants/finance", ADMIN, json={})
         regions = {"regions": [{"region": "here", "workspace_url": workspace.url}]}
         self.must("PUT", "/api/v1/tenants/finance/regions", ADMIN, json=regions)

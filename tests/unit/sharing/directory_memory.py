@@ -124,7 +124,8 @@ class Store:
         if job is None or uid in self.ended or uid in self.held or not self._is_due(uid):
             return None
         resume = job.resume or self.links.get((job.kind, job.scope), "")
-        self.jobs[uid] = replace(job, epoch=job.epoch + 1, resume="" if job.full else resume)
+        resume = "" if job.full else resume
+        self.jobs[uid] = replace(job, epoch=job.epoch + 1, failures=job.failures + 1, resume=resume)
         self.held.add(uid)
         return self.jobs[uid]
 
@@ -142,7 +143,7 @@ class Store:
 
     def give_back(self, claim: Claim, delay_s: float, error: str | None) -> None:
         self._fence(claim)
-        self.jobs[claim.uid] = replace(claim, failures=claim.failures + (error is not None))
+        self.jobs[claim.uid] = claim
         self.due_at[claim.uid] = self.clock.at + timedelta(seconds=delay_s)
         self.held.discard(claim.uid)
 
@@ -153,6 +154,10 @@ class Store:
         self.marks.pop(claim.uid, None)
         if resume is not None:
             self.links[(claim.kind, claim.scope)] = resume
+
+    def die(self, uid: UUID) -> None:
+        """The lease of a delivery that died ends."""
+        self.held.discard(uid)
 
     def lose(self, uid: UUID) -> None:
         """The lease of whoever holds it ends, and another delivery takes it."""

@@ -15,14 +15,14 @@ Script = dict[str, Any]
 class Feed:
     """Pages by link, the first under the empty one; an exception in a page's place is raised."""
 
-    def __init__(self, **pages: DeltaPage | Exception) -> None:
+    def __init__(self, **pages: DeltaPage | BaseException) -> None:
         self.pages: Script = {name.removeprefix("at_"): page for name, page in pages.items()}
         self.asked: list[str] = []
 
     def delta(self, kind: str, link: str) -> DeltaPage:
         self.asked.append(link)
         page = self.pages[link]
-        if isinstance(page, Exception):
+        if isinstance(page, BaseException):
             raise page
         return page
 
@@ -222,6 +222,31 @@ def test_trouble_that_may_pass_is_tried_again_and_fails_in_the_end() -> None:
     assert world.run("users") == ("failed", "down")
     assert (world.clock.at - started).total_seconds() == 60 + 120 + 240 + 480
     assert world.told.count("directory_sync_postponed") == 4
+
+
+def test_job_that_kills_every_delivery_fails_in_the_end() -> None:
+    world = World(feed=Feed(at_=KeyboardInterrupt()))
+    uid, _ = world.store.request("users", "", "ann", world.clock.at)
+    for _ in range(5):
+        with pytest.raises(KeyboardInterrupt):
+            world.sync().run(uid)
+        world.store.die(uid)
+    world.sync().run(uid)
+    status, error = world.store.ended[uid]
+    assert status == "failed" and error is not None and "died" in error
+
+
+def test_page_that_is_kept_makes_patience_anew() -> None:
+    feed = Feed(at_=DeltaPage(people(1), "n1"), n1=DirectoryUnavailableError("down"))
+    world = World(feed=feed)
+    uid, _ = world.store.request("users", "", "ann", world.clock.at)
+    for _ in range(3):
+        world.sync().run(uid)
+        world.clock.pass_(hours=1)
+    feed.pages["n1"] = DeltaPage((), "n2")
+    feed.pages["n2"] = DirectoryUnavailableError("down")
+    world.sync().run(uid)
+    assert world.store.jobs[uid].failures == 0 and uid not in world.store.ended
 
 
 def test_service_that_asks_for_a_pause_gets_it() -> None:

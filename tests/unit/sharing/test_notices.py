@@ -227,7 +227,7 @@ def test_no_text_holds_a_link_or_a_credential(secret: str) -> None:
     expiry = token_expiring("acme", "adb", "t1", NOW, NOW, OPS)
     notices = [
         pack_failed(poisoned, "FAILED", f"step 4: {secret} refused", OPS),
-        approval_waiting(poisoned, "h", 2, OPS),
+        approval_waiting(poisoned, f"widens {secret}", OPS),
         drift_found("adb", [f"share sales: {secret}"], "f", OPS),
         expiry,
     ]
@@ -259,11 +259,11 @@ def test_extended_token_is_told_of_anew() -> None:
     assert first and later and first.dedupe_key != later.dedupe_key
 
 
-def test_each_plan_asks_for_approval_once() -> None:
+def test_each_version_asks_for_approval_once() -> None:
     world = World()
-    assert world.notifier().say(approval_waiting(PACK, "hash-1", 2, OPS))
-    assert not world.notifier().say(approval_waiting(PACK, "hash-1", 2, OPS))
-    assert world.notifier().say(approval_waiting(PACK, "hash-2", 3, OPS))
+    assert world.notifier().say(approval_waiting(PACK, "widens exposure", OPS))
+    assert not world.notifier().say(approval_waiting(PACK, "widens exposure", OPS))
+    assert world.notifier().say(approval_waiting(replace(PACK, version=4), "widens exposure", OPS))
 
 
 def test_no_drift_is_no_notice_and_much_drift_is_cut() -> None:

@@ -81,8 +81,8 @@ class DirectoryProgress:
             connection.execute(sharing_query("progress_forget"), {"uid": claim.uid})
 
     def give_back(self, claim: Claim, delay_s: float, error: str | None) -> None:
-        """Let go of an unfinished job until later; with an error its `failures` grow."""
-        values = {"delay_s": delay_s, "error": redacted(error), "failed": int(error is not None)}
+        """Let go of an unfinished job until later."""
+        values = {"delay_s": delay_s, "error": redacted(error)}
         with self._database.connection() as connection:
             self._fenced(connection, "progress_give_back", claim, values)
 

@@ -92,8 +92,8 @@ class DatabricksDirectory:
             full = f"{catalog}.{schema}"
             if after and _key(full) <= _key(after):
                 continue
-            options = {"include_browse": True, "omit_columns": True, "omit_properties": True}
-            listed = _listed(partial(tables.list, catalog, schema, **options))
+            short = partial(tables.list, include_browse=True, omit_columns=True, omit_properties=True)
+            listed = _listed(partial(short, catalog, schema))
             found = [
                 _object(table, _table_type(table), f"{full}.{_lower(table.name)}") for table in listed or ()
             ]
