@@ -178,7 +178,8 @@ class _Rows:
         return columns
 
     def _data_rows(self) -> list[int]:
-        return [row for row in self._sheet.rows if row > 1]
+        """The rows below the headings; none where there are no headings to read them by."""
+        return [row for row in self._sheet.rows if row > 1 and 1 in self._sheet.rows]
 
     def _known(self, row: int, columns: dict[int, str]) -> list[int]:
         """The columns of a row that have a name; others are told of."""

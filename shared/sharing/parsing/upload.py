@@ -39,6 +39,7 @@ _MARKS: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xfe", "in UTF-16; save it as UTF-8"),
     (b"\xfe\xff", "in UTF-16; save it as UTF-8"),
 )
+_ARCHIVES = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _EXTENSIONS: dict[str, Format] = {".yaml": "yaml", ".yml": "yaml", ".xlsx": "xlsx"}
 _SHOWN_AS: dict[Format, str] = {"yaml": "YAML text", "xlsx": "an Excel workbook"}
 
@@ -91,7 +92,7 @@ def parse_upload(content: bytes, filename: str | None = None) -> Parsed:
     """
     if len(content) > limits.UPLOAD_BYTES:
         raise UploadTooLargeError([_error(f"larger than {limits.UPLOAD_BYTES // limits.MIB} MiB")])
-    format: Format = "xlsx" if content.startswith(b"PK") else "yaml"
+    format: Format = "xlsx" if content.startswith(_ARCHIVES) else "yaml"
     tree, findings = _workbook(content) if format == "xlsx" else _yaml(content)
     if not isinstance(tree, Fields):
         raise InvalidPackError([*findings, _error(_EMPTY)])
@@ -188,7 +189,7 @@ def _position(finding: Finding) -> tuple[str, int, int, str]:
 def _bounded(findings: list[Finding]) -> tuple[Finding, ...]:
     if len(findings) <= limits.FINDINGS:
         return tuple(findings)
-    more = _error(f"{len(findings) - limits.FINDINGS:,} more faults are not listed; mend these first")
+    more = _error(f"there is more than these {limits.FINDINGS:,}; mend them first")
     return (*findings[: limits.FINDINGS], more)
 
 
