@@ -12,7 +12,7 @@ from shared.sharing.parsing import limits
 from shared.sharing.parsing.cells import Budget, Sheet, too_large
 from shared.sharing.parsing.document import ENTRIES, MetadataSection
 from shared.sharing.parsing.tree import Fields, Items, Leaf, Node
-from shared.sharing.text import shown, word
+from shared.sharing.text import shown, trimmed, word
 
 SHEETS = {"metadata": "Metadata", "recipient": "Recipients", "share": "Shares", "pipeline": "Pipelines"}
 LISTS = frozenset({"allowed_ips", "recipients", "data_objects", "remove_recipients", "remove_data_objects"})
@@ -104,8 +104,8 @@ class _Rows:
         return entry
 
     def _list(self, name: str, text: str, place: Place) -> Node:
-        if name == "data_objects" and word(text).startswith("["):
-            return self._json(word(text), place)
+        if name == "data_objects" and trimmed(text).startswith("["):
+            return self._json(trimmed(text), place)
         items: list[Node] = []
         for part in text.split(","):
             self._budget.take("", place)
