@@ -63,9 +63,28 @@ def with_pipeline(**changes: Any) -> SharePack:
 def _texts(longest: int) -> st.SearchStrategy[str]:
     """What people write: any script, commas, brackets, what looks like a formula, a number or YAML's other words."""
     odd = st.sampled_from(
-        ["=1+1", "null", "~", "no", "1.10", "0123", "[x]", "a, b", "- a", "{a: b}", "_x000D_", "#REF!", "a: b", "'", "<<"]
+        [
+            "=1+1",
+            "null",
+            "~",
+            "no",
+            "1.10",
+            "0123",
+            "[x]",
+            "a, b",
+            "- a",
+            "{a: b}",
+            "_x000D_",
+            "#REF!",
+            "a: b",
+            "'",
+            "<<",
+        ]
     )
-    free = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Co", "Cn", "Cc", "Zl", "Zp")), max_size=longest)
+    free = st.text(
+        st.characters(codec="utf-8", exclude_categories=("Cs", "Co", "Cn", "Cc", "Zl", "Zp")),
+        max_size=longest,
+    )
     lines = st.lists(free | odd, min_size=1, max_size=3).map("\n".join)
     return (odd | free | lines).map(prose).filter(lambda text: text and word(text) and not unseen(text))
 

@@ -66,7 +66,9 @@ def styled(format_code: str, value: str) -> bytes:
     )
     made = parts_of(changed("Shares", "A2", f'<c r="@" s="1"><v>{value}</v></c>'))
     relation = f'<Relationship Id="y" Type="{OFFICE}/styles" Target="styles.xml"/></Relationships>'
-    made["xl/_rels/workbook.xml.rels"] = made["xl/_rels/workbook.xml.rels"].replace("</Relationships>", relation)
+    made["xl/_rels/workbook.xml.rels"] = made["xl/_rels/workbook.xml.rels"].replace(
+        "</Relationships>", relation
+    )
     return pack_parts({**made, "xl/styles.xml": styles})
 
 

@@ -46,13 +46,17 @@ def cell(reference: str, value: str) -> str:
     """One cell: text, or XML as it stands where `value` begins with `<c`, its reference put in for `@`."""
     if value.startswith("<c"):
         return value.replace("@", reference)
-    return f'<c r="{reference}" t="inlineStr"><is><t xml:space="preserve">{value}</t></is></c>' if value else ""
+    return (
+        f'<c r="{reference}" t="inlineStr"><is><t xml:space="preserve">{value}</t></is></c>' if value else ""
+    )
 
 
 def worksheet(rows: Rows, *, head: str = "", tail: str = "", rows_xml: str = "") -> str:
     """A worksheet part; `rows_xml` follows the rows."""
     body = "".join(
-        f'<row r="{r}">' + "".join(cell(f"{column(c)}{r}", value) for c, value in enumerate(row, 1)) + "</row>"
+        f'<row r="{r}">'
+        + "".join(cell(f"{column(c)}{r}", value) for c, value in enumerate(row, 1))
+        + "</row>"
         for r, row in enumerate(rows, 1)
     )
     return f'<worksheet xmlns="{MAIN}">{head}<sheetData>{body}{rows_xml}</sheetData>{tail}</worksheet>'
@@ -75,7 +79,9 @@ def changed(name: str, reference: str, value: str) -> dict[str, str]:
     return sheet(name, rows)
 
 
-def parts_of(sheets: Mapping[str, str], states: Mapping[str, str] | None = None, strings: str = "") -> dict[str, str]:
+def parts_of(
+    sheets: Mapping[str, str], states: Mapping[str, str] | None = None, strings: str = ""
+) -> dict[str, str]:
     """Member to content; `strings` is the inside of the shared string table."""
     states = states or {}
     numbered = list(enumerate(sheets, 1))
@@ -83,7 +89,8 @@ def parts_of(sheets: Mapping[str, str], states: Mapping[str, str] | None = None,
         f'<sheet name="{name}" sheetId="{n}" {states.get(name, "")} r:id="r{n}"/>' for n, name in numbered
     )
     relations = "".join(
-        f'<Relationship Id="r{n}" Type="{OFFICE}/worksheet" Target="worksheets/sheet{n}.xml"/>' for n, _ in numbered
+        f'<Relationship Id="r{n}" Type="{OFFICE}/worksheet" Target="worksheets/sheet{n}.xml"/>'
+        for n, _ in numbered
     )
     if strings:
         relations += f'<Relationship Id="s" Type="{OFFICE}/sharedStrings" Target="sharedStrings.xml"/>'
