@@ -43,6 +43,16 @@ def one(name: str, reference: str, value: str) -> bytes:
     return workbook(changed(name, reference, value))
 
 
+def one_part_thrice(size: int) -> bytes:
+    """Three sheets that all lie in one large member: it would be inflated three times."""
+    relations = "xl/_rels/workbook.xml.rels"
+    made = {
+        **BASE,
+        relations: BASE[relations].replace("sheet2.xml", "sheet1.xml").replace("sheet3.xml", "sheet1.xml"),
+    }
+    return pack_parts({**made, "xl/worksheets/sheet1.xml": worksheet([], tail=filled(size, " " * 10))})
+
+
 def shares(rows_xml: str = "", **more: str) -> bytes:
     return workbook(sheet("Shares", SHARES, rows_xml=rows_xml, **more))
 
@@ -135,6 +145,7 @@ ARCHIVES = {
     "inflates too far": (
         pack_parts({**BASE, "xl/media/a": (NOISE.encode() + b"\0" * 9 * MIB) * 4}), 413, "", "32 MiB"
     ),
+    "inflates too far when read": (one_part_thrice(12 * MIB), 413, "", "32 MiB"),
     "declares less than it is": (lying(workbook(), SHEET3, 10), 400, "", "sheet3.xml"),
     "declares more than it is": (lying(workbook(), SHEET3, 33 * MIB), 413, "", "32 MiB"),
     "encrypted": (flagged(workbook(), 0x1), 400, "", "encrypted"),
