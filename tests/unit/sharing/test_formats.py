@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 
 from shared.sharing.errors import StoredPackError
-from shared.sharing.model import ANY_ADDRESS, DataObject, Recipient, SharePack
+from shared.sharing.model import ANY_ADDRESS, DataObject, Finding, Place, Recipient, SharePack
 from shared.sharing.parsing import parse_upload
 from shared.sharing.parsing.document import ENTRIES, MetadataSection
 from shared.sharing.parsing.sheets import SHEETS
-from shared.sharing.stored import from_document, to_document
+from shared.sharing.stored import finding_document, from_document, to_document
 from shared.sharing.writing import COLUMNS, to_workbook, to_yaml
 from tests.unit.sharing.packs import METADATA, PACK, SHARE, packs
 
@@ -99,6 +99,19 @@ def test_stored_any_is_neither_a_list_nor_absent() -> None:
     anywhere = Recipient("a", PACK.recipients[0].type, allowed_ips=ANY_ADDRESS)
     stored = to_document(replace(PACK, recipients=(anywhere,)))
     assert stored["recipients"][0]["allowed_ips"] == "ANY"
+
+
+@pytest.mark.parametrize(
+    ("place", "shown"),
+    [
+        (None, {}),
+        (Place(line=7), {"line": 7}),
+        (Place(sheet="Shares"), {"sheet": "Shares"}),
+        (Place(sheet="Shares", cell="B2"), {"sheet": "Shares", "cell": "B2"}),
+    ],
+)
+def test_answers_say_where_as_far_as_it_is_known(place: Place | None, shown: dict[str, object]) -> None:
+    assert finding_document(Finding("error", "why", place)) == {"detail": "why", **shown}
 
 
 @pytest.mark.parametrize(
