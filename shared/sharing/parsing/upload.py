@@ -49,6 +49,7 @@ class Parsed:
     """An upload that could be read. `draft` holds what of the pack is well formed: all of it if there is no error.
 
     `content_hash` is the SHA-256 of the bytes, in hex. `checked` adds what the rules say; then `pack` is safe to use.
+    Of entries that are broken only the names are kept, in `lost`; cells that cannot be trusted are `doubtful`.
     """
 
     format: Format
@@ -56,6 +57,7 @@ class Parsed:
     draft: SharePack
     findings: tuple[Finding, ...]
     lost: frozenset[str]
+    doubtful: frozenset[Place]
     place_of: Callable[[Path], Place | None]
 
     @property
@@ -78,6 +80,7 @@ class Parsed:
     def checked(self, known: Collection[str] = ()) -> "Parsed":
         """With the business rules' findings; `known` are recipients managed already, lower case."""
         found = rules.check(self.draft, known=self.lost | frozenset(known), place_of=self.place_of)
+        found = [each for each in found if each.place not in self.doubtful]
         if self.errors:
             # Half a pack lacks things for another reason than its author's.
             found = [each for each in found if each.severity == "error"]
@@ -97,13 +100,15 @@ def parse_upload(content: bytes, filename: str | None = None) -> Parsed:
     if not isinstance(tree, Fields):
         raise InvalidPackError([*findings, _error(_EMPTY)])
     made = draft(tree)
-    found = [*_name_doubts(filename, format), *findings, *_placed(made, tree, findings)]
+    doubtful = frozenset(each.place for each in findings if each.place is not None and each.place.cell)
+    found = [*_name_doubts(filename, format), *findings, *_placed(made, tree, doubtful)]
     return Parsed(
         format=format,
         content_hash=hashlib.sha256(content).hexdigest(),
         draft=made.pack,
         findings=_bounded(_in_order(found)),
         lost=made.lost,
+        doubtful=doubtful,
         place_of=lambda path: _somewhere(locate(made.tree, path)),
     )
 
@@ -159,15 +164,10 @@ def _name_doubts(filename: str | None, format: Format) -> list[Finding]:
     return [Finding("warning", told)]
 
 
-def _placed(made: Draft, tree: Node, reported: list[Finding]) -> list[Finding]:
+def _placed(made: Draft, tree: Node, doubtful: Collection[Place]) -> list[Finding]:
     """The draft's faults with their places; nothing more about a cell whose content is in doubt already."""
-    doubtful = {each.place for each in reported if each.place is not None and each.place.cell}
-    found = []
-    for path, detail in made.faults:
-        place = _somewhere(locate(tree, path))
-        if place not in doubtful:
-            found.append(Finding("error", detail, place))
-    return found
+    found = (Finding("error", detail, _somewhere(locate(tree, path))) for path, detail in made.faults)
+    return [each for each in found if each.place not in doubtful]
 
 
 def _somewhere(place: Place) -> Place | None:

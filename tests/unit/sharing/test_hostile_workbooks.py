@@ -222,6 +222,8 @@ CELLS = {
     "formula without a value": (one("Shares", "B2", '<c r="@"><f>A1</f></c>'), 422, "Shares!B2", "formula"),
     "error": (one("Shares", "B2", '<c r="@" t="e"><v>#REF!</v></c>'), 422, "Shares!B2", "#REF!"),
     "boolean": (one("Shares", "B2", '<c r="@" t="b"><v>1</v></c>'), 422, "Shares!B2", "TRUE/FALSE"),
+    "boolean for a type": (one("Recipients", "B2", '<c r="@" t="b"><v>1</v></c>'), 422, "Recipients!B2", "TRUE/FALSE"),
+    "number for a name": (one("Pipelines", "A2", '<c r="@"><v>1.1</v></c>'), 422, "Pipelines!A2", "1.10"),
     "date": (one("Shares", "B2", '<c r="@" t="d"><v>2026-01-01</v></c>'), 422, "Shares!B2", "a date"),
     "unknown kind of cell": (one("Shares", "B2", '<c r="@" t="q"><v>1</v></c>'), 422, "Shares!B2", "not known"),
     "serial date": (styled("yyyy-mm-dd", "46053"), 422, "Shares!A2", "shown as a date"),
