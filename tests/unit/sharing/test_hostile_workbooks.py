@@ -154,6 +154,7 @@ ARCHIVES = {
     "path out of the archive": (member("xl/../../etc/passwd", "x"), 400, "", "name that no workbook"),
     "absolute path": (member("/etc/passwd", "x"), 400, "", "name that no workbook"),
     "backslashes": (member("xl\\evil.xml", "x"), 400, "", "name that no workbook"),
+    "name with a null": (member("xl/aXb", "x").replace(b"xl/aXb", b"xl/a\0b"), 400, "", "name that no workbook"),
     "member twice": (twice(SHEET3), 400, "", "twice"),
     "member twice by case": (member("XL/worksheets/SHEET3.xml", "x"), 400, "", "twice"),
     "no workbook part": (replaced("_rels/.rels", "xl/workbook.xml", "xl/other.xml"), 400, "", "main part"),
