@@ -290,8 +290,10 @@ def _aliases(share: Share, path: Path) -> Remarks:
     holders: dict[tuple[str, str], str] = {}
     for index, each in enumerate(share.data_objects):
         alias = each.shared_as or (each.name.partition(".")[2] if _is_table(each) else each.name)
-        holder = holders.setdefault(("table" if _is_table(each) else str(each.type), alias), each.name)
-        if holder is each.name:
+        key = ("table" if _is_table(each) else str(each.type), alias)
+        holder = holders.get(key)
+        holders.setdefault(key, each.name)
+        if holder is None:
             continue
         if holder == each.name:
             detail = f"{shown(each.name)} stands twice in this share under the same name"

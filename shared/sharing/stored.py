@@ -14,11 +14,13 @@ from shared.sharing.model import (
     AllowedIps,
     AnyAddress,
     DataObject,
+    Finding,
     Metadata,
     ObjectType,
     Partition,
     PartitionValue,
     Pipeline,
+    Place,
     Recipient,
     RecipientType,
     Share,
@@ -47,6 +49,13 @@ def from_document(document: Mapping[str, Any]) -> SharePack:
         return _pack(document)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise StoredPackError("a stored share pack is not whole; see its row in share_packs") from None
+
+
+def finding_document(finding: Finding) -> dict[str, str | int]:
+    """`detail` and, where known, `line` or `sheet` and `cell`: as answers list errors and warnings."""
+    place = finding.place or Place()
+    known = {"line": place.line, "sheet": place.sheet, "cell": place.cell}
+    return {"detail": finding.detail, **{name: value for name, value in known.items() if value is not None}}
 
 
 def _plain(value: object) -> object:

@@ -10,14 +10,19 @@ _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _SHOWN = 60
 
 
+def trimmed(text: str) -> str:
+    """Without spaces of any kind and width at its edges."""
+    return text.strip(_EDGES)
+
+
 def prose(text: str) -> str:
-    """Text for people: NFC, `\\n` for every line break, without spaces of any kind and width at its edges."""
-    return unicodedata.normalize("NFC", text.replace("\r\n", "\n")).strip(_EDGES)
+    """Text for people: NFC, `\\n` for every line break, trimmed."""
+    return trimmed(unicodedata.normalize("NFC", text.replace("\r\n", "\n")))
 
 
 def word(text: str) -> str:
-    """Text for machines: NFKC, so full-width letters become plain ones; trimmed as `prose`."""
-    return unicodedata.normalize("NFKC", text).strip(_EDGES)
+    """Text for machines: NFKC, so full-width letters become plain ones; trimmed."""
+    return trimmed(unicodedata.normalize("NFKC", text))
 
 
 def unseen(text: str) -> str | None:

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic_core import PydanticCustomError
 
 from shared.sharing import model, text
 from shared.sharing.model import ANY_ADDRESS, AllowedIps, ObjectType, RecipientType
@@ -21,15 +22,20 @@ _DAYS = re.compile(r"[0-9]{1,9}", re.ASCII)
 _KINDS: dict[type, str] = {list: "a list", dict: "a mapping", str: "text"}
 
 
+def _misfit(detail: str) -> PydanticCustomError:
+    # A ValueError would be kept with its traceback, two kilobytes for each of what may be many thousands.
+    return PydanticCustomError("misfit", "{detail}", {"detail": detail})
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"text is expected, not {_KINDS.get(type(value), 'this')}")
+        raise _misfit(f"text is expected, not {_KINDS.get(type(value), 'this')}")
     return value
 
 
 def _filled(value: str) -> str:
     if not value:
-        raise ValueError("blank; leave it out or fill it")
+        raise _misfit("blank; leave it out or fill it")
     return value
 
 
@@ -39,13 +45,13 @@ def _word(value: object) -> str:
 
 def _flag(value: object) -> bool:
     if _word(value) not in ("true", "false"):
-        raise ValueError(f"{text.shown(_word(value))} is neither true nor false")
+        raise _misfit(f"{text.shown(_word(value))} is neither true nor false")
     return _word(value) == "true"
 
 
 def _days(value: object) -> int:
     if not _DAYS.fullmatch(_word(value)):
-        raise ValueError(f"{text.shown(_word(value))} is not a whole number")
+        raise _misfit(f"{text.shown(_word(value))} is not a whole number")
     return int(_word(value))
 
 
@@ -54,7 +60,7 @@ def _instant(value: object) -> datetime:
         found = datetime.fromisoformat(_word(value))
         return found.astimezone(UTC) if found.tzinfo else found
     except (ValueError, OverflowError):
-        raise ValueError(
+        raise _misfit(
             f"{text.shown(_word(value))} is not a time in ISO 8601, such as 2026-01-31T18:00:00Z"
         ) from None
 
@@ -62,7 +68,7 @@ def _instant(value: object) -> datetime:
 def _addresses(value: object) -> object:
     if isinstance(value, str):
         if text.word(value) != ANY:
-            raise ValueError("a list is expected, or the single word ANY")
+            raise _misfit("a list is expected, or the single word ANY")
         return [ANY]
     return value
 
@@ -156,7 +162,8 @@ ENTRIES: dict[str, type[Section]] = {
     "pipeline": PipelineEntry,
 }
 _PARTS: dict[str, type[Section]] = {"metadata": MetadataSection, **ENTRIES, "data_objects": ObjectEntry}
-_STAND_IN = {"requestor": "-", "project_name": "-", "business_line": "-", "strategy": "UPDATE"}
+# Faultless, so that only what the author wrote is found wanting.
+_STAND_IN = {"requestor": "-@example.org", "project_name": "-", "business_line": "-", "strategy": "UPDATE"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,12 +226,11 @@ def _explained(error: Any) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
         return f"{text.shown(name)}: {_unknown(path)}"
-    told = _TOLD.get(kind, error["msg"]).format(**context)
+    told = _TOLD[kind].format(**context) if kind in _TOLD else error["msg"]
     return f"{name}: {told}"
 
 
 _TOLD = {
-    "value_error": "{error}",
     "missing": "required",
     "literal_error": "one of {expected} is expected",
     "enum": "one of {expected} is expected",

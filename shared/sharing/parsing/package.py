@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from shared.sharing.errors import UploadTooLargeError, UploadTypeError
+from shared.sharing.errors import UnreadableUploadError, UploadTooLargeError, UploadTypeError
 from shared.sharing.model import Finding, Place
 from shared.sharing.parsing import limits
 from shared.sharing.parsing.archive import Archive, unreadable
-from shared.sharing.parsing.xml_stream import Handler, XmlError, stream
+from shared.sharing.parsing.xml_stream import Handler, XmlError, XmlTooLargeError, stream
 from shared.sharing.text import shown
 
 _CONTENT_TYPES = "[Content_Types].xml"
@@ -71,17 +71,14 @@ def read_package(archive: Archive) -> Package:
 
 
 def read_part(archive: Archive, member: str, handler: Handler, place: Place | None = None) -> None:
-    """Stream one member to the handler; what is wrong with it is an UnreadableUploadError."""
+    """Stream one member to the handler; raises UnreadableUploadError or UploadTooLargeError for what is wrong."""
     if member not in archive.names:
         raise unreadable(f"its member {shown(member)} is missing")
     try:
         stream(archive.chunks(member), handler)
     except XmlError as error:
-        where = f"its member {shown(member)}"
-        refusal = unreadable(f"{where}: {error}")
-        if place is not None:
-            refusal = type(refusal)([Finding("error", f"{where}: {error}", place)])
-        raise refusal from None
+        kind = UploadTooLargeError if isinstance(error, XmlTooLargeError) else UnreadableUploadError
+        raise kind([Finding("error", f"its member {shown(member)}: {error}", place)]) from None
 
 
 def _check_kind(names: frozenset[str]) -> None:
@@ -161,7 +158,7 @@ class _Entries:
         if name in self._names:
             _check_short(attributes.values())
             if len(self.found) >= _ENTRIES:
-                raise XmlError(f"more than {_ENTRIES:,} entries")
+                raise XmlTooLargeError(f"more than {_ENTRIES:,} entries")
             self.found.append(attributes)
 
     def end(self, name: str) -> None: ...
@@ -196,7 +193,7 @@ class _Styles:
 
     def _room(self, taken: int) -> None:
         if taken >= _STYLES:
-            raise XmlError(f"more than {_STYLES:,} styles")
+            raise XmlTooLargeError(f"more than {_STYLES:,} styles")
 
 
 def _check_short(values: Iterable[str]) -> None:

@@ -12,7 +12,7 @@ from shared.sharing.parsing import limits
 from shared.sharing.parsing.cells import Budget, Sheet, too_large
 from shared.sharing.parsing.document import ENTRIES, MetadataSection
 from shared.sharing.parsing.tree import Fields, Items, Leaf, Node
-from shared.sharing.text import shown, word
+from shared.sharing.text import shown, trimmed, word
 
 SHEETS = {"metadata": "Metadata", "recipient": "Recipients", "share": "Shares", "pipeline": "Pipelines"}
 LISTS = frozenset({"allowed_ips", "recipients", "data_objects", "remove_recipients", "remove_data_objects"})
@@ -104,8 +104,8 @@ class _Rows:
         return entry
 
     def _list(self, name: str, text: str, place: Place) -> Node:
-        if name == "data_objects" and word(text).startswith("["):
-            return self._json(word(text), place)
+        if name == "data_objects" and trimmed(text).startswith("["):
+            return self._json(trimmed(text), place)
         items: list[Node] = []
         for part in text.split(","):
             self._budget.take("", place)
@@ -178,7 +178,8 @@ class _Rows:
         return columns
 
     def _data_rows(self) -> list[int]:
-        return [row for row in self._sheet.rows if row > 1]
+        """The rows below the headings; none where there are no headings to read them by."""
+        return [row for row in self._sheet.rows if row > 1 and 1 in self._sheet.rows]
 
     def _known(self, row: int, columns: dict[int, str]) -> list[int]:
         """The columns of a row that have a name; others are told of."""

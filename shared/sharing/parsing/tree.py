@@ -56,9 +56,12 @@ def locate(root: Node, path: Path) -> Place:
     """The place of the piece at `path`; of the last one on the way to it that exists."""
     node, place = root, root.place
     for step in path:
-        if isinstance(node, Fields) and isinstance(step, str) and step in node.items:
-            place = node.keys.get(step, node.items[step].place)
-            node = node.items[step]
+        if isinstance(node, Fields) and isinstance(step, str):
+            found = node.items.get(step)
+            place = node.keys.get(step, found.place if found else place)
+            if found is None:
+                break
+            node = found
         elif isinstance(node, Items) and isinstance(step, int) and step < len(node.items):
             node = node.items[step]
             place = node.place

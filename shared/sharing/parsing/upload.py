@@ -39,6 +39,7 @@ _MARKS: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xfe", "in UTF-16; save it as UTF-8"),
     (b"\xfe\xff", "in UTF-16; save it as UTF-8"),
 )
+_ARCHIVES = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _EXTENSIONS: dict[str, Format] = {".yaml": "yaml", ".yml": "yaml", ".xlsx": "xlsx"}
 _SHOWN_AS: dict[Format, str] = {"yaml": "YAML text", "xlsx": "an Excel workbook"}
 
@@ -48,6 +49,7 @@ class Parsed:
     """An upload that could be read. `draft` holds what of the pack is well formed: all of it if there is no error.
 
     `content_hash` is the SHA-256 of the bytes, in hex. `checked` adds what the rules say; then `pack` is safe to use.
+    Of entries that are broken only the names are kept, in `lost`; cells that cannot be trusted are `doubtful`.
     """
 
     format: Format
@@ -55,6 +57,7 @@ class Parsed:
     draft: SharePack
     findings: tuple[Finding, ...]
     lost: frozenset[str]
+    doubtful: frozenset[Place]
     place_of: Callable[[Path], Place | None]
 
     @property
@@ -77,6 +80,7 @@ class Parsed:
     def checked(self, known: Collection[str] = ()) -> "Parsed":
         """With the business rules' findings; `known` are recipients managed already, lower case."""
         found = rules.check(self.draft, known=self.lost | frozenset(known), place_of=self.place_of)
+        found = [each for each in found if each.place not in self.doubtful]
         if self.errors:
             # Half a pack lacks things for another reason than its author's.
             found = [each for each in found if each.severity == "error"]
@@ -91,18 +95,20 @@ def parse_upload(content: bytes, filename: str | None = None) -> Parsed:
     """
     if len(content) > limits.UPLOAD_BYTES:
         raise UploadTooLargeError([_error(f"larger than {limits.UPLOAD_BYTES // limits.MIB} MiB")])
-    format: Format = "xlsx" if content.startswith(b"PK") else "yaml"
+    format: Format = "xlsx" if content.startswith(_ARCHIVES) else "yaml"
     tree, findings = _workbook(content) if format == "xlsx" else _yaml(content)
     if not isinstance(tree, Fields):
         raise InvalidPackError([*findings, _error(_EMPTY)])
     made = draft(tree)
-    found = [*_name_doubts(filename, format), *findings, *_placed(made, tree, findings)]
+    doubtful = frozenset(each.place for each in findings if each.place is not None and each.place.cell)
+    found = [*_name_doubts(filename, format), *findings, *_placed(made, tree, doubtful)]
     return Parsed(
         format=format,
         content_hash=hashlib.sha256(content).hexdigest(),
         draft=made.pack,
         findings=_bounded(_in_order(found)),
         lost=made.lost,
+        doubtful=doubtful,
         place_of=lambda path: _somewhere(locate(made.tree, path)),
     )
 
@@ -158,15 +164,10 @@ def _name_doubts(filename: str | None, format: Format) -> list[Finding]:
     return [Finding("warning", told)]
 
 
-def _placed(made: Draft, tree: Node, reported: list[Finding]) -> list[Finding]:
+def _placed(made: Draft, tree: Node, doubtful: Collection[Place]) -> list[Finding]:
     """The draft's faults with their places; nothing more about a cell whose content is in doubt already."""
-    doubtful = {each.place for each in reported if each.place is not None and each.place.cell}
-    found = []
-    for path, detail in made.faults:
-        place = _somewhere(locate(tree, path))
-        if place not in doubtful:
-            found.append(Finding("error", detail, place))
-    return found
+    found = (Finding("error", detail, _somewhere(locate(tree, path))) for path, detail in made.faults)
+    return [each for each in found if each.place not in doubtful]
 
 
 def _somewhere(place: Place) -> Place | None:
@@ -188,7 +189,7 @@ def _position(finding: Finding) -> tuple[str, int, int, str]:
 def _bounded(findings: list[Finding]) -> tuple[Finding, ...]:
     if len(findings) <= limits.FINDINGS:
         return tuple(findings)
-    more = _error(f"{len(findings) - limits.FINDINGS:,} more faults are not listed; mend these first")
+    more = _error(f"there is more than these {limits.FINDINGS:,}; mend them first")
     return (*findings[: limits.FINDINGS], more)
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from typing import Protocol
 from xml.parsers import expat
 
+from shared.sharing.parsing import limits
+
 _NAMESPACES = {
     "http://schemas.openxmlformats.org/spreadsheetml/2006/main",
     "http://purl.oclc.org/ooxml/spreadsheetml/main",  # Excel's "Strict Open XML"
@@ -22,6 +24,10 @@ _NO_ATTRIBUTES: dict[str, str] = {}
 
 class XmlError(Exception):
     """Not well-formed, or not what a workbook would hold."""
+
+
+class XmlTooLargeError(XmlError):
+    """More than is read of any workbook."""
 
 
 class Handler(Protocol):
@@ -42,7 +48,7 @@ def stream(chunks: Iterable[bytes], handler: Handler) -> None:
             parser.Parse(chunk, False)
             fed += len(chunk)
             if fed - parser.CurrentByteIndex > _TOKEN_BYTES:
-                raise XmlError(f"a single element's head takes more than {_TOKEN_BYTES:,} bytes")
+                raise XmlTooLargeError(f"a single element's head takes more than {_TOKEN_BYTES:,} bytes")
         parser.Parse(b"", True)
     except expat.ExpatError as error:
         raise XmlError(f"not well-formed XML: {expat.ErrorString(error.code)}") from None
@@ -52,7 +58,7 @@ class _Listener:
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
         self._names: dict[str, str] = {}
-        self._depth = 0
+        self._depth = self._elements = 0
         self._foreign_at = 0  # the depth of the outermost foreign element, 0 outside
         self._prefixes = 0
         self.parser = expat.ParserCreate(namespace_separator=" ", intern=self._names)
@@ -64,8 +70,13 @@ class _Listener:
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._depth += 1
+        self._elements += 1
+        if self._elements > limits.XML_ELEMENTS:
+            raise XmlTooLargeError(f"more than {limits.XML_ELEMENTS:,} elements")
         if self._depth > _DEPTH or len(self._names) > _NAMES:
-            raise XmlError(f"elements nest more than {_DEPTH} deep, or have more than {_NAMES:,} names")
+            raise XmlTooLargeError(
+                f"elements nest more than {_DEPTH} deep, or have more than {_NAMES:,} names"
+            )
         if self._foreign_at:
             return
         namespace, _, local = name.rpartition(" ")
@@ -88,7 +99,7 @@ class _Listener:
     def _prefix(self, _prefix: str | None, _uri: str | None) -> None:
         self._prefixes += 1
         if self._prefixes > _NAMES:
-            raise XmlError(f"more than {_NAMES:,} namespace declarations")
+            raise XmlTooLargeError(f"more than {_NAMES:,} namespace declarations")
 
     def _doctype(self, *_: object) -> None:
         raise XmlError("a document type declaration; workbooks have none")

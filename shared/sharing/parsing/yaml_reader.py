@@ -7,6 +7,8 @@ and depth and size are known before anything is built.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from io import StringIO
+from itertools import islice
 from typing import Any
 
 from shared.sharing.errors import UnreadableUploadError, UploadTooLargeError
@@ -16,6 +18,8 @@ from shared.sharing.parsing.tree import Fields, Items, Leaf, Node
 from shared.sharing.text import character_name, shown
 
 _UNSEEN = re.compile("[^\t\r -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_SECTION_DEPTH = 2
+_DIRECTIVE = re.compile("^%", re.MULTILINE)
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 
 
@@ -27,12 +31,15 @@ def read_yaml(text: str) -> tuple[Node | None, list[Finding]]:
     import yaml
 
     _refuse_unseen(text)
+    _refuse_directives(text)
     composer = _Composer()
     try:
         # The C parser is five times as fast; wheels have it, other builds may not.
         composer.run(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        # What never ends is to be mended where it begins.
+        endless = "end of stream" in str(error.problem)
+        mark = (error.context_mark if endless else None) or error.problem_mark or error.context_mark
         raise _unreadable(f"not YAML: {error.problem}", mark.line + 1 if mark else None) from None
     except yaml.YAMLError:
         raise _unreadable("not YAML", None) from None
@@ -41,17 +48,25 @@ def read_yaml(text: str) -> tuple[Node | None, list[Finding]]:
 
 def _refuse_unseen(text: str) -> None:
     """Characters that YAML forbids, or that would make its lines others than an editor's."""
-    found = [
+    found = (
         Finding(
             "error",
             f"contains {character_name(character)}; remove it, or escape it in quotes",
             Place(line=line),
         )
-        for line, content in enumerate(text.split("\n"), 1)
-        for character in dict.fromkeys(_UNSEEN.findall(content))
-    ]
-    if found:
-        raise UnreadableUploadError(found[: limits.FINDINGS])
+        for line, content in enumerate(StringIO(text, newline="\n"), 1)
+        for character in dict.fromkeys(_UNSEEN.findall(content.rstrip("\n")))
+    )
+    first = list(islice(found, limits.FINDINGS))
+    if first:
+        raise UnreadableUploadError(first)
+
+
+def _refuse_directives(text: str) -> None:
+    """None is of use here, and the C parser compares each with all before."""
+    directive = _DIRECTIVE.search(text)
+    if directive:
+        raise _unreadable("a YAML directive; remove it", text.count("\n", 0, directive.start()) + 1)
 
 
 def _unreadable(detail: str, line: int | None) -> UnreadableUploadError:
@@ -82,19 +97,17 @@ class _Composer:
         for event in events:
             kind = type(event).__name__
             line = event.start_mark.line + 1 if event.start_mark else 1
-            if kind == "DocumentStartEvent" and not self._begin(event, line):
+            if kind == "DocumentStartEvent" and not self._begin(line):
                 return
             if kind in ("SequenceEndEvent", "MappingEndEvent"):
                 self._open.pop()
             elif kind in ("ScalarEvent", "AliasEvent", "SequenceStartEvent", "MappingStartEvent"):
                 self._node(kind, event, line)
 
-    def _begin(self, event: Any, line: int) -> bool:
+    def _begin(self, line: int) -> bool:
         self._documents += 1
         if self._documents > 1:
             self._fault(line, "a second document begins; a share pack is one document")
-        if event.tags:
-            self._fault(line, "%TAG directives are not allowed")
         return self._documents == 1
 
     def _node(self, kind: str, event: Any, line: int) -> None:
@@ -133,7 +146,7 @@ class _Composer:
         value: str = event.value
         if len(value) > limits.CELL_CHARACTERS:
             raise _too_large(line, f"a value of more than {limits.CELL_CHARACTERS:,} characters")
-        return "" if event.style is None and value in _NULLS else value
+        return "" if not event.style and value in _NULLS else value
 
     def _place(self, node: Node, kind: str, event: Any, line: int) -> None:
         if not self._open:
@@ -141,9 +154,11 @@ class _Composer:
             return
         top = self._open[-1]
         if isinstance(top.node, Items):
+            if len(self._open) == _SECTION_DEPTH and len(top.node.items) >= limits.ROWS:
+                raise _too_large(line, f"a section of more than {limits.ROWS:,} entries")
             top.node.items.append(node)
         elif top.key is None:
-            self._key(top, top.node, node, plain=kind == "ScalarEvent" and event.style is None, line=line)
+            self._key(top, top.node, node, plain=kind == "ScalarEvent" and not event.style, line=line)
         else:
             if top.kept:
                 top.node.items[top.key] = node
@@ -163,7 +178,8 @@ class _Composer:
             mapping.keys[node.text] = node.place
 
     def _fault(self, line: int, detail: str) -> None:
-        self.findings.append(Finding("error", detail, Place(line=line)))
+        if len(self.findings) <= limits.FINDINGS:
+            self.findings.append(Finding("error", detail, Place(line=line)))
 
 
 def _too_large(line: int, detail: str) -> UploadTooLargeError:
