@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 LEASE_S = 660  # above host.json's functionTimeout of ten minutes
 DETECTION_BUDGET_S = 60.0
+WORKSPACE_CALLS_PER_S = 10.0  # from one process to one workspace
 VERSION = "0.1.0"
 
 
@@ -72,6 +73,7 @@ class App:
         from shared.telemetry import configure_logging
 
         self.settings, self.guards, self.clock = settings, guards or Guards(), SystemClock()
+        self.workspace_calls_per_s = WORKSPACE_CALLS_PER_S
         configure_logging(settings.log_level, settings.log_format)
         if settings.migrate_on_start:
             self.migrate()
@@ -207,7 +209,8 @@ class App:
     @cached_property
     def sharing(self) -> "Sharing | None":
         """Share packs; None where they are off."""
-        if not self.settings.enable_workflow:
+        directory = self.directory
+        if directory is None:
             return None
         from shared.composition_sharing import Sharing
 
@@ -218,7 +221,7 @@ class App:
             vault=self.vault,
             queue_named=self._queue_named,
             open_wire=self._open_wire,
-            directory=self.directory,
+            directory=directory,
             now=self.clock.now,
             lease_s=LEASE_S,
         )
@@ -241,13 +244,14 @@ class App:
         )
 
     def _open_wire(self, url: str) -> "Wire":
-        from shared.adapters.databricks.client import FixedToken, open_wire
+        from shared.adapters.databricks.client import FixedToken, Limits, open_wire
 
         token = self.settings.databricks_token
         if token is None:
             raise ConfigurationError("DATABRICKS_TOKEN: not set", hint="workspaces are listed with it")
         credentials = FixedToken(token.get_secret_value())
-        return open_wire(url, self.settings.allowed_databricks_hosts, credentials, VERSION)
+        limits = Limits(calls_per_s=self.workspace_calls_per_s)
+        return open_wire(url, self.settings.allowed_databricks_hosts, credentials, VERSION, limits)
 
     def _identity(self) -> Any:
         from azure.identity import DefaultAzureCredential

@@ -66,6 +66,7 @@ class PackWorld:
         self.conninfo, self.storage, self.workspace, self.vault = conninfo, storage, workspace, vault
         self.queue_name, self._told = f"packs-{uuid.uuid4().hex[:12]}", settings
         self.app = App(self.settings())
+        self.app.workspace_calls_per_s = 10_000.0
         self.must("PUT", "/api/v1/tenants/finance", ADMIN, json={})
         regions = {"regions": [{"region": "here", "workspace_url": workspace.url}]}
         self.must("PUT", "/api/v1/tenants/finance/regions", ADMIN, json=regions)
