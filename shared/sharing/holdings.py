@@ -53,7 +53,7 @@ def facts_of_step(action: Action, result: Mapping[str, str]) -> Facts | None:
         case Comment(text):
             return Facts("recipient" if _on_recipient(action) else "share", action.target, {"comment": text})
         case _:
-            return Facts("recipient", action.target, _token(result)) if "token" in result else None
+            return Facts("recipient", action.target, _token(result)) if "token_id" in result else None
 
 
 def facts_of_share(share: ObservedShare) -> Facts:
@@ -96,10 +96,10 @@ def _networks(allowed_ips: AllowedIps) -> list[str] | None:
 
 
 def _token(result: Mapping[str, str]) -> dict[str, Any]:
-    known = {"token_id": result.get("token"), "secret_name": result.get("secret")}
+    known: dict[str, Any] = {name: result[name] for name in ("token_id", "secret_name") if name in result}
     if expires := result.get("expires_at"):
-        known |= {"token_expires_at": datetime.fromisoformat(expires)}  # type: ignore[dict-item]
-    return {name: value for name, value in known.items() if value is not None}
+        known["token_expires_at"] = datetime.fromisoformat(expires)
+    return known
 
 
 def _on_recipient(action: Action) -> bool:

@@ -240,7 +240,7 @@ class Workflow:
         if fact is not None:
             self.stores.ownership.record(url, [fact], by=who, share_pack_id=None)
         expires = result.get("expires_at")
-        return RotatedToken(name, result["secret"], datetime.fromisoformat(expires) if expires else None)
+        return RotatedToken(name, result["secret_name"], datetime.fromisoformat(expires) if expires else None)
 
     def _rotated(
         self, made: Plan, subject: Rotation, workspace: Workspace, holdings: Callable[[], object]
@@ -256,7 +256,7 @@ class Workflow:
             vault=self.outside.vault,
             clock=self.outside.clock,
         ).run()
-        if not outcome.steps or "secret" not in outcome.steps[0].result:
+        if not outcome.steps or "secret_name" not in outcome.steps[0].result:
             raise WorkspaceRefusedError(
                 f"recipient {made.actions[0].target}: {outcome.message or 'its token was not rotated'}",
                 reason="NOT_ROTATED",

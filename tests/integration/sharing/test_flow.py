@@ -191,11 +191,16 @@ def test_rollback_plans_forward_to_what_an_earlier_version_held(world: PackWorld
 
 def test_token_is_rotated_once_and_its_link_lies_in_the_vault(world: PackWorld) -> None:
     world.provisioned()
+    known = "SELECT token_id, secret_name FROM deltashare.recipients WHERE name = 'auditor' AND is_current"
+    first = world.sql(known)[0]
     answer = world.must(
         "POST", "/workflow/recipients/auditor/rotate-token", headers={"X-Workspace-URL": world.workspace.url}
     )
     assert (world.vault / answer["SecretName"]).read_text().startswith("http")
     assert len([r for r in world.workspace.requests if r.route == "recipients.rotate_token"]) == 1
+    second = world.sql(known)[0]
+    assert second["secret_name"] == first["secret_name"] == answer["SecretName"]
+    assert None not in (first["token_id"], second["token_id"]) and first["token_id"] != second["token_id"]
 
 
 def test_share_of_somebody_else_is_refused_until_it_is_adopted(world: PackWorld) -> None:
