@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -19,9 +19,10 @@ from shared.adapters.postgres.migrations import (
     migrate_sharing,
 )
 from shared.composition import App
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, ConflictError, NotFoundError
 from shared.settings import Settings
-from tests.integration.sharing.conftest import Store
+from shared.sharing.views import State
+from tests.integration.sharing.conftest import ADA, Store
 
 SIXTEEN = {
     "tenants", "tenant_regions", "projects", "requests", "share_packs", "recipients", "shares", "pipelines", "users",
@@ -131,6 +132,26 @@ def test_predecessors_schema_is_taken_over_with_its_rows(bare: Store) -> None:
     migrate(bare.database)
     assert bare.upload().pack.version == 1
     assert len(bare.packs.page(None)) == 2
+
+
+def test_packs_of_a_predecessor_are_shown_whatever_they_lack_and_can_be_cancelled_no_more(
+    bare: Store,
+) -> None:
+    predecessor(bare)
+    ids = [
+        UUID(old_pack(bare, share_pack_status=state, strategy=None))
+        for state in (None, "QUEUED", "COMPLETED")
+    ]
+    migrate_sharing(bare.database)
+    shown = {pack.id: pack.state for pack in bare.packs.page(None)}
+    assert shown == dict(zip(ids, (State.FAILED, State.FAILED, State.COMPLETED), strict=True))
+    assert bare.packs.page(frozenset({"finance"})) == []
+    for id_ in ids:
+        assert len(bare.packs.history(id_, None)) == 1
+        with pytest.raises(ConflictError):
+            bare.packs.cancel(id_, None, by=ADA, reason="x")
+        with pytest.raises(NotFoundError):
+            bare.packs.content(id_)
 
 
 def test_schema_taken_over_holds_like_a_new_one(bare: Store, store: Store) -> None:
