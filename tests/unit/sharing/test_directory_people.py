@@ -283,6 +283,14 @@ def test_delivery_that_lost_its_job_removes_and_reports_nothing() -> None:
     assert "directory_sync_fenced" in world.told
 
 
+def test_delivery_that_loses_its_job_before_removing_removes_nothing() -> None:
+    world, _ = world_of(3, d1=DeltaPage(gone("u1"), delta_link="d2"))
+    uid, _ = world.store.request("users", "", "ann", world.clock.at)
+    world.options = {"guard": lambda *_: world.store.lose(uid)}
+    world.sync().run(uid)
+    assert world.ids("users") == {"u0", "u1", "u2"} and "directory_sync_fenced" in world.told
+
+
 def test_users_without_a_name_are_skipped_and_counted() -> None:
     world = World(
         feed=Feed(at_=DeltaPage((DeltaItem("u0", {"displayName": "x"}), user("u1")), delta_link="d1"))
