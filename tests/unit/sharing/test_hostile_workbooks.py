@@ -175,7 +175,7 @@ ARCHIVES = {
     "xml cut short": (member(SHEET3, BASE[SHEET3][:-20]), 400, "Shares", "not well-formed"),
     "deep xml": (shares(tail="<a>" * 70 + "</a>" * 70), 413, "Shares", "64 deep"),
     "many names": (shares(tail="".join(f"<a{n}/>" for n in range(2100))), 413, "Shares", "2,000 names"),
-    "many prefixes": (shares(tail="".join(f'<a xmlns:p{n}="u"/>' for n in range(2100))), 413, "Shares", "2,000"),
+    "many prefixes": (shares(tail="".join(f'<a xmlns:p{n}="u"/>' for n in range(2100))), 413, "Shares", "2,000 names"),
     "endless attribute": (shares(tail=f'<a b="{random.Random(7).randbytes(MIB).hex()}"/>'), 413, "Shares", "262,144"),
     "blank cells without end": (shares(filled(3 * MIB, "<row/>")), 413, "Shares", "500,000 elements"),
     "strings without end": (

@@ -169,9 +169,10 @@ def test_a_formula_of_text_kind_that_was_replaced_by_its_value_is_text() -> None
         (f'<worksheet xmlns="{MAIN}">', f'<worksheet xmlns="{STRICT}">'),
         (f'<worksheet xmlns="{MAIN}">', f'<worksheet xmlns="{MAIN}"><dimension ref="A1:XFD1048576"/>'),
         ("<sheetData>", '<other xmlns="urn:x"><row><c/></row></other><sheetData>'),
+        ("<sheetData>", '<x:other xmlns:x="urn:x"><row r="1"/></x:other><sheetData>'),
         ("</sheetData>", '<row r="900000"><c r="A900000" s="0"/></row></sheetData>'),
     ],
-    ids=["strict", "lying dimension", "foreign elements", "blank cell far below"],
+    ids=["strict", "lying dimension", "foreign elements", "within foreign elements", "blank cell far below"],
 )
 def test_other_programs_workbooks_are_read(old: str, new: str) -> None:
     assert old in BASE[SHEET3]
