@@ -15,6 +15,7 @@ from shared.sharing.model import (
     Place,
 )
 from shared.sharing.parsing import Parsed, limits, parse_upload
+from shared.sharing.parsing.cells import Sheet
 from tests.unit.sharing.test_hostile_workbooks import BASE, SHEET3, STRING, styled
 from tests.unit.sharing.test_hostile_yaml import BASE as YAML
 from tests.unit.sharing.test_hostile_yaml import line, objects
@@ -322,6 +323,13 @@ def test_a_flood_of_faults_is_cut_and_says_so() -> None:
     parsed = parse_upload(objects("\n" + "".join(f"      - x/{n}\n" for n in range(1_200)))).checked()
     assert len(parsed.findings) == limits.FINDINGS + 1
     assert parsed.findings[-1] == Finding("error", "there is more than these 1,000; mend them first")
+
+
+def test_a_sheet_remembers_as_many_faults_as_are_told() -> None:
+    sheet_read = Sheet("Shares")
+    for row in range(1, 1_500):
+        sheet_read.fault("x", sheet_read.place(row, 1))
+    assert len(sheet_read.findings) == limits.FINDINGS
 
 
 def test_a_finding_cannot_forge_another_line() -> None:
