@@ -82,6 +82,15 @@ def styled(format_code: str, value: str) -> bytes:
     return pack_parts({**made, "xl/styles.xml": styles})
 
 
+def with_styles(inside: str) -> bytes:
+    """The base workbook with a styles part."""
+    relations = "xl/_rels/workbook.xml.rels"
+    relation = f'<Relationship Id="y" Type="{OFFICE}/styles" Target="styles.xml"/></Relationships>'
+    styles = f'<styleSheet xmlns="{MAIN}">{inside}</styleSheet>'
+    listed = BASE[relations].replace("</Relationships>", relation)
+    return pack_parts({**BASE, relations: listed, "xl/styles.xml": styles})
+
+
 def flagged(content: bytes, flag: int) -> bytes:
     """Every entry of the archive's directory with a flag set."""
     data, at = bytearray(content), 0
@@ -175,7 +184,24 @@ ARCHIVES = {
     "xml cut short": (member(SHEET3, BASE[SHEET3][:-20]), 400, "Shares", "not well-formed"),
     "deep xml": (shares(tail="<a>" * 70 + "</a>" * 70), 413, "Shares", "64 deep"),
     "many names": (shares(tail="".join(f"<a{n}/>" for n in range(2100))), 413, "Shares", "2,000 names"),
-    "many prefixes": (shares(tail="".join(f'<a xmlns:p{n}="u"/>' for n in range(2100))), 413, "Shares", "2,000"),
+    "many prefixes": (shares(tail="".join(f'<a xmlns:p{n}="u"/>' for n in range(2100))), 413, "Shares", "2,000 names"),
+    "many relations": (
+        replaced("xl/_rels/workbook.xml.rels", "</Relationships>", filled(MIB // 8, "<Relationship/>") + "</Relationships>"),
+        413, "", "1,000 entries",
+    ),
+    "many styles": (with_styles(f"<cellXfs>{filled(MIB // 2, '<xf/>')}</cellXfs>"), 413, "", "65,536 styles"),
+    "many number formats": (
+        with_styles("<numFmts>" + "".join(f'<numFmt numFmtId="{n}"/>' for n in range(65_600)) + "</numFmts>"),
+        413, "", "65,536 styles",
+    ),
+    "long format": (with_styles(f'<numFmt formatCode="{NOISE[:1001]}"/>'), 400, "", "more than 1,000 characters"),
+    "long sheet name": (
+        replaced("xl/workbook.xml", 'name="Shares"', f'name="{NOISE[:1001]}"'), 400, "", "more than 1,000 characters"
+    ),
+    "many hidden columns": (
+        shares(head="<cols>" + filled(MIB // 8, '<col min="9" max="9" hidden="1"/>') + "</cols>"),
+        400, "Shares", "hidden columns",
+    ),
     "endless attribute": (shares(tail=f'<a b="{random.Random(7).randbytes(MIB).hex()}"/>'), 413, "Shares", "262,144"),
     "blank cells without end": (shares(filled(3 * MIB, "<row/>")), 413, "Shares", "500,000 elements"),
     "strings without end": (

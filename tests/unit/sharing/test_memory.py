@@ -9,6 +9,7 @@ import pytest
 from shared.sharing.parsing import limits
 from tests.unit.sharing import workbooks
 from tests.unit.sharing.test_hostile_workbooks import HOSTILE as WORKBOOKS
+from tests.unit.sharing.test_hostile_workbooks import STRING, filled
 from tests.unit.sharing.test_hostile_yaml import HOSTILE as YAML
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -25,7 +26,16 @@ def cells_of(text: str) -> bytes:
     return workbooks.pack_parts(workbooks.parts_of(workbooks.sheet("Shares", rows)), 0)
 
 
+def text_without_end() -> str:
+    """What would take four bytes a character, for its one wide one."""
+    return "\U0001f600" + filled(28 * limits.MIB, "x" * 20)
+
+
 WORST = {
+    "endless shared string": workbooks.pack_parts(
+        workbooks.parts_of(workbooks.changed("Shares", "A2", STRING), strings=f"<si><t>{text_without_end()}</t></si>")
+    ),
+    "endless cell": workbooks.workbook(workbooks.changed("Shares", "B2", text_without_end())),
     "names": _SHARE + f"  data_objects: [{'c.s.t,' * MOST}]",
     "wrong names": _SHARE + f"  data_objects: [{'a/b,' * MOST}]",
     "objects without a name": _SHARE + f"  data_objects: [{'{},' * MOST}]",

@@ -15,6 +15,7 @@ from shared.sharing.model import (
     Place,
 )
 from shared.sharing.parsing import Parsed, limits, parse_upload
+from shared.sharing.parsing.cells import Sheet
 from tests.unit.sharing.test_hostile_workbooks import BASE, SHEET3, STRING, styled
 from tests.unit.sharing.test_hostile_yaml import BASE as YAML
 from tests.unit.sharing.test_hostile_yaml import line, objects
@@ -169,9 +170,10 @@ def test_a_formula_of_text_kind_that_was_replaced_by_its_value_is_text() -> None
         (f'<worksheet xmlns="{MAIN}">', f'<worksheet xmlns="{STRICT}">'),
         (f'<worksheet xmlns="{MAIN}">', f'<worksheet xmlns="{MAIN}"><dimension ref="A1:XFD1048576"/>'),
         ("<sheetData>", '<other xmlns="urn:x"><row><c/></row></other><sheetData>'),
+        ("<sheetData>", '<x:other xmlns:x="urn:x"><row r="1"/></x:other><sheetData>'),
         ("</sheetData>", '<row r="900000"><c r="A900000" s="0"/></row></sheetData>'),
     ],
-    ids=["strict", "lying dimension", "foreign elements", "blank cell far below"],
+    ids=["strict", "lying dimension", "foreign elements", "within foreign elements", "blank cell far below"],
 )
 def test_other_programs_workbooks_are_read(old: str, new: str) -> None:
     assert old in BASE[SHEET3]
@@ -321,6 +323,13 @@ def test_a_flood_of_faults_is_cut_and_says_so() -> None:
     parsed = parse_upload(objects("\n" + "".join(f"      - x/{n}\n" for n in range(1_200)))).checked()
     assert len(parsed.findings) == limits.FINDINGS + 1
     assert parsed.findings[-1] == Finding("error", "there is more than these 1,000; mend them first")
+
+
+def test_a_sheet_remembers_as_many_faults_as_are_told() -> None:
+    sheet_read = Sheet("Shares")
+    for row in range(1, 1_500):
+        sheet_read.fault("x", sheet_read.place(row, 1))
+    assert len(sheet_read.findings) == limits.FINDINGS
 
 
 def test_a_finding_cannot_forge_another_line() -> None:
