@@ -28,10 +28,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status and JSON bytes."""
+    """Status, JSON bytes and further headers; a `lost` one never leaves: the connection ends instead."""
 
     status: int
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    lost: bool = False
 
 
 Handle = Callable[[Request], Answer]
@@ -99,13 +101,18 @@ def _handler_class(handle: Handle) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             answer = handle(self._request())
+            if answer.lost:
+                self.close_connection = True
+                return
             self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
             self.wfile.write(answer.body)
 
-        do_POST = do_GET
+        do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
         def _request(self) -> Request:
             parts = urlsplit(self.path)
