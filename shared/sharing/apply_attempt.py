@@ -15,7 +15,7 @@ from shared.sharing.errors import (
     WorkspaceUnavailableError,
 )
 from shared.sharing.observed import ObservedWorkspace
-from shared.sharing.plan_actions import CREATING, Action, Kind
+from shared.sharing.plan_actions import CREATING, SHRINKING, Action, Kind
 from shared.sharing.plan_draft import Holdings
 from shared.sharing.ports import Clock
 
@@ -85,7 +85,9 @@ class Attempt:
         todo = action
         for _ in range(self.looks.times):
             try:
-                return self.calls.carry_out(todo)
+                result = self.calls.carry_out(todo)
+                self._see(todo)
+                return result
             except OutcomeUnknownError as error:
                 rest = self._look(todo)
                 if rest is None:
@@ -106,6 +108,13 @@ class Attempt:
         raise WorkspaceUnavailableError(
             f"{action.kind} {action.target}: its outcome stays unknown; to be tried again"
         )
+
+    def _see(self, action: Action) -> None:
+        """What shrinks must be seen to have shrunk: whatever grows afterwards relies on it."""
+        if action.kind in SHRINKING and self.guards.seen(self._look(action)) is not None:
+            raise WorkspaceUnavailableError(
+                f"{action.kind} {action.target}: accepted, but not to be seen yet; nothing grows before it is"
+            )
 
     def _created(self, action: Action, rest: Action | None, error: AlreadyExistsError) -> Result:
         """The name is taken: by ourselves, where the answer to our own call was lost."""

@@ -92,7 +92,7 @@ def _recipient_as_created(body: NewRecipient, observed: ObservedWorkspace) -> bo
         now is not None
         and now.owner == observed.identity
         and now.authentication == AUTHENTICATION[wanted.type]
-        and now.metastore_id == wanted.metastore_id
+        and (now.metastore_id or "").lower() == (wanted.metastore_id or "").lower()
         and (now.comment or "") == (wanted.comment or "")
         and normal(now.allowed_ips) == normal(listed)
     )
@@ -112,6 +112,7 @@ class ApplyGuards:
     write_ahead: Callable[[Journal, int, Action], None] = write_ahead
     created_here: Callable[[Action, ObservedWorkspace], bool] = is_as_created
     unmet: Callable[[Action, Collection[int]], tuple[int, ...]] = unmet
+    seen: Callable[[Action | None], Action | None] = lambda rest: rest
 
 
 GUARDS = ApplyGuards()

@@ -37,7 +37,7 @@ def _create(wanted: Recipient, ground: Ground, draft: Draft) -> None:
     standing = None
     if wanted.type is RecipientType.D2D:
         everyone = ground.observed.recipients.values()
-        standing = next((r for r in everyone if r.metastore_id == wanted.metastore_id), None)
+        standing = next((r for r in everyone if _metastore(r) == _metastore(wanted)), None)
     if standing is not None:
         draft.error(
             f"recipient {wanted.name}: {standing.name} already stands for metastore {wanted.metastore_id}, and there"
@@ -55,6 +55,10 @@ def _own(name: str, owner: str, ground: Ground, draft: Draft) -> None:
         draft.act(Kind.OWN_RECIPIENT, name, Owner(ground.owner), "what is created here belongs to them")
 
 
+def _metastore(recipient: Recipient | ObservedRecipient) -> str:
+    return (recipient.metastore_id or "").lower()  # written in either case
+
+
 def _fits(wanted: Recipient, now: ObservedRecipient, draft: Draft) -> bool:
     """Whether it is the kind of recipient that the pack means; neither its kind nor its metastore can be changed."""
     if now.authentication != AUTHENTICATION[wanted.type]:
@@ -62,7 +66,7 @@ def _fits(wanted: Recipient, now: ObservedRecipient, draft: Draft) -> bool:
             f"recipient {wanted.name} signs in by {now.authentication}, which is not {wanted.type}, and that cannot be"
             " changed; choose another name"
         )
-    elif wanted.type is RecipientType.D2D and wanted.metastore_id != now.metastore_id:
+    elif wanted.type is RecipientType.D2D and _metastore(wanted) != _metastore(now):
         draft.error(
             f"recipient {wanted.name} stands for metastore {now.metastore_id}, and that cannot be changed; choose"
             " another name"

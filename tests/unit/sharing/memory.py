@@ -78,6 +78,7 @@ class MemoryWorkspace:
     me: str = ME
     trap: Trap = field(default_factory=Trap)
     atomic: bool = True
+    ips_replace: bool = True
     links_readable: bool = True
     stale_reads: int = 0
     links: dict[str, str] = field(default_factory=dict)
@@ -205,6 +206,8 @@ class MemoryWorkspace:
                 if now.authentication != "TOKEN":
                     raise refusal("INVALID_PARAMETER_VALUE", "addresses are for open recipients")
                 listed = None if isinstance(allowed_ips, AnyAddress) else checked(allowed_ips)
+                if not self.ips_replace and listed and now.allowed_ips:
+                    listed = tuple(dict.fromkeys((*now.allowed_ips, *listed)))
                 now = replace(now, allowed_ips=listed)
             self.recipients[name] = now if comment is None else replace(now, comment=comment)
 

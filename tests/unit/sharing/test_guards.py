@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.sharing.apply_guards import GUARDS, StalePlanError
-from shared.sharing.errors import WorkspaceRefusedError
+from shared.sharing.errors import WorkspaceRefusedError, WorkspaceUnavailableError
 from shared.sharing.model import Share
 from shared.sharing.plan import Plan
 from shared.sharing.plan_actions import RANK
@@ -99,6 +99,23 @@ def test_nothing_grows_where_a_leaver_could_not_be_revoked(guarded: bool) -> Non
     outcome = scene.apply(planned, SWAP)
     assert outcome.state == ("FAILED" if guarded else "PARTIAL")
     assert leaked(scene, "leaver") is not guarded
+
+
+@both
+def test_nothing_grows_before_a_shrinking_is_seen(guarded: bool) -> None:
+    """A platform that joins address lists instead of replacing them takes the call, and narrows nothing."""
+    scene = running()
+    scene.workspace.create_recipient(opened("wide", "10.0.0.0/8"))
+    scene.workspace.grant("sales", [GrantChange("wide", True)])
+    scene.workspace.ips_replace = False
+    scene.holdings = owned("share/sales", "recipient/wide")
+    scene.guards = GUARDS if guarded else replace(GUARDS, seen=NOTHING)
+    wanted = pack(opened("wide", "10.1.0.0/16"), Share("sales", None, ("wide",), objects(SECRET)))
+    try:
+        scene.provision(wanted)
+    except WorkspaceUnavailableError:
+        pass
+    assert leaked(scene, "wide") is not guarded
 
 
 @both
