@@ -19,7 +19,7 @@ from shared.sharing.apply_subject import Provisioning, Rotation, Subject, catalo
 from shared.sharing.observe import Each
 from shared.sharing.observed import ObservedWorkspace
 from shared.sharing.plan import Plan
-from shared.sharing.plan_actions import CREATING, Action, Grants, Kind
+from shared.sharing.plan_actions import CREATING, UNREPEATABLE, Action, Grants, Kind
 from shared.sharing.plan_draft import Holdings
 from shared.sharing.ports import Clock, Entry, Journal, Leases, Vault, Workspace
 
@@ -157,6 +157,8 @@ class Application:
     ) -> Result:
         attempt.refused = []
         todo = action if left is None else action.only(left)
+        if begun and todo is not None and action.kind in UNREPEATABLE:
+            todo = attempt.look(action)
         if todo is None:
             return self._found_done(action, attempt, begun)
         if action.kind is not Kind.GRANT:

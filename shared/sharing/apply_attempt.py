@@ -15,7 +15,7 @@ from shared.sharing.errors import (
     WorkspaceUnavailableError,
 )
 from shared.sharing.observed import ObservedWorkspace
-from shared.sharing.plan_actions import CREATING, SHRINKING, Action, Kind
+from shared.sharing.plan_actions import CREATING, SHRINKING, UNREPEATABLE, Action, Kind
 from shared.sharing.plan_draft import Holdings
 from shared.sharing.ports import Clock
 
@@ -89,15 +89,15 @@ class Attempt:
                 self._see(todo)
                 return result
             except OutcomeUnknownError as error:
-                rest = self._look(todo)
+                rest = self.look(todo)
                 if rest is None:
                     return self.taken_effect(todo)
-                if todo.kind is Kind.ROTATE_TOKEN:
+                if todo.kind in UNREPEATABLE:
                     raise error  # it may yet take effect: a later delivery looks again
                 todo = rest
             except (AlreadyExistsError, MissingError) as error:
                 # A batch is split anyway: waiting for each part of it would take minutes.
-                rest = self._look(todo) if len(todo.effects()) == 1 else self._rest(todo)
+                rest = self.look(todo) if len(todo.effects()) == 1 else self._rest(todo)
                 if todo.kind in CREATING and isinstance(error, AlreadyExistsError):
                     return self._created(todo, rest, error)
                 if rest == todo:
@@ -111,7 +111,7 @@ class Attempt:
 
     def _see(self, action: Action) -> None:
         """What shrinks must be seen to have shrunk: whatever grows afterwards relies on it."""
-        if action.kind in SHRINKING and self.guards.seen(self._look(action)) is not None:
+        if action.kind in SHRINKING and self.guards.seen(self.look(action)) is not None:
             raise WorkspaceUnavailableError(
                 f"{action.kind} {action.target}: accepted, but not to be seen yet; nothing grows before it is"
             )
@@ -133,7 +133,7 @@ class Attempt:
             result |= self.calls.recover(action, self.known.recipients[action.target])
         return result
 
-    def _look(self, action: Action) -> Action | None:
+    def look(self, action: Action) -> Action | None:
         """What is left of the action; a reading that shows no effect is repeated, for it may lag behind."""
         rest: Action | None = action
         for look in range(self.looks.times):

@@ -44,6 +44,8 @@ class Kind(StrEnum):
 
 RANK = {kind: rank for rank, kind in enumerate(Kind)}
 CREATING = frozenset({Kind.CREATE_RECIPIENT, Kind.CREATE_SHARE, Kind.CREATE_PIPELINE})
+UNREPEATABLE = frozenset({Kind.ROTATE_TOKEN, Kind.CREATE_PIPELINE})
+"""Whose second call would take effect once more: names of jobs are not unique."""
 SHRINKING = frozenset(
     {Kind.REVOKE, Kind.REMOVE_OBJECTS, Kind.NARROW_OBJECTS, Kind.NARROW_ADDRESSES, Kind.REPLACE_ADDRESSES}
 )

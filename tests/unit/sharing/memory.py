@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network
 from typing import Literal
 from uuid import UUID
@@ -85,6 +85,7 @@ class MemoryWorkspace:
     writes: list[tuple[str, str]] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
     watch: Callable[["MemoryWorkspace"], None] = lambda workspace: None
+    doubled: set[tuple[PipelineType, str]] = field(default_factory=set)
     _old: dict[str, tuple[int, object]] = field(default_factory=dict)
     _tokens: int = 0
 
@@ -113,9 +114,11 @@ class MemoryWorkspace:
 
     def recipient_of_metastore(self, metastore_id: str) -> ObservedRecipient | None:
         self.calls["recipient_of_metastore"] += 1
-        return next((r for r in self.recipients.values() if r.metastore_id == metastore_id), None)
+        return self._of_metastore(metastore_id)
 
     def pipeline(self, type: PipelineType, name: str) -> ObservedPipeline | None:
+        if (type, name) in self.doubled:
+            raise refusal("AMBIGUOUS", f"two of {name}")
         return self._read("pipeline", f"{type}/{name}", self.pipelines.get((type, name)))
 
     def catalog_object(self, name: str, type: ObjectType | None = None) -> CatalogObject | None:
@@ -144,7 +147,7 @@ class MemoryWorkspace:
 
     def update_share(self, name: str, changes: Sequence[ObjectChange]) -> None:
         with self._write("update_share", f"share/{name}"):
-            if not 0 < len(changes) <= 100:
+            if len(changes) > 100:
                 raise refusal("INVALID_PARAMETER_VALUE", f"{len(changes)} updates")
             if len({change.object.name for change in changes}) < len(changes):
                 raise refusal("INVALID_PARAMETER_VALUE", "an object is named twice")
@@ -183,12 +186,8 @@ class MemoryWorkspace:
         with self._write("create_recipient", f"recipient/{recipient.name}") as answer:
             if recipient.name in self.recipients:
                 raise AlreadyExistsError(recipient.name, reason="RECIPIENT_ALREADY_EXISTS")
-            if recipient.type is RecipientType.D2D:
-                taken = any(r.metastore_id == recipient.metastore_id for r in self.recipients.values())
-                if taken or recipient.allowed_ips is not None:
-                    raise refusal(
-                        "INVALID_PARAMETER_VALUE", "a metastore has one recipient, and no address list"
-                    )
+            if recipient.type is RecipientType.D2D and self._of_metastore(recipient.metastore_id):
+                raise AlreadyExistsError("a metastore has one recipient", reason="RECIPIENT_ALREADY_EXISTS")
             listed = None if isinstance(recipient.allowed_ips, AnyAddress) else checked(recipient.allowed_ips)
             made = ObservedRecipient(
                 recipient.name, self.me, AUTHENTICATION[recipient.type], recipient.metastore_id,
@@ -220,7 +219,8 @@ class MemoryWorkspace:
             now = self._recipient(name)
             if now.authentication != "TOKEN" or len(now.tokens) > 1:
                 raise refusal("INVALID_STATE", "no token, or two of them")
-            answer.append(self._issue(replace(now, tokens=() if old_expires_in_s == 0 else now.tokens)))
+            old = [replace(t, expires_at=NOW + timedelta(seconds=old_expires_in_s)) for t in now.tokens]
+            answer.append(self._issue(replace(now, tokens=tuple(old) if old_expires_in_s else ())))
         return answer[0]
 
     # pipelines
@@ -228,9 +228,10 @@ class MemoryWorkspace:
     def create_pipeline(self, pipeline: Pipeline) -> str:
         with self._write("create_pipeline", f"pipeline/{pipeline.type}/{pipeline.name}"):
             key = (pipeline.type, pipeline.name)
-            if key in self.pipelines:
+            if key in self.pipelines and pipeline.type == "PIPELINE":
                 raise AlreadyExistsError(pipeline.name, reason="RESOURCE_CONFLICT")
-            self._put(f"id-{pipeline.type}-{pipeline.name}", pipeline)
+            self.doubled |= {key} if key in self.pipelines else set()  # names of jobs are not unique
+            self._put(str(len(self.pipelines) + 1), pipeline)
         return self.pipelines[key].id
 
     def update_pipeline(self, id: str, pipeline: Pipeline) -> None:
@@ -239,9 +240,16 @@ class MemoryWorkspace:
 
     # inside
 
+    def _of_metastore(self, id: str | None) -> ObservedRecipient | None:
+        wanted = (id or "").lower()
+        return next((r for r in self.recipients.values() if (r.metastore_id or "").lower() == wanted), None)
+
     def _put(self, id: str, p: Pipeline) -> None:
+        now = self.pipelines.get((p.type, p.name))
+        destination = p.destination or (now.destination if now else None)
+        comment = now.comment if p.comment is None and now else p.comment
         self.pipelines[p.type, p.name] = ObservedPipeline(
-            id, p.name, p.type, self.me, p.source, p.destination, p.schedule, p.comment
+            id, p.name, p.type, self.me, p.source, destination, p.schedule, comment
         )
 
     def _issue(self, now: ObservedRecipient) -> IssuedToken:
@@ -343,8 +351,11 @@ def checked(listed: tuple[str, ...] | None) -> tuple[str, ...] | None:
         return None
     if not 0 < len(listed) <= 100:
         raise ValueError("an empty list would open the recipient to the world")
-    for each in listed:
-        IPv4Network(each)
+    try:
+        for each in listed:
+            IPv4Network(each)
+    except ValueError as error:
+        raise refusal("INVALID_PARAMETER_VALUE", "not an IPv4 address") from error
     return tuple(listed)
 
 

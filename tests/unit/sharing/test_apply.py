@@ -11,7 +11,7 @@ from shared.sharing.apply_guards import StalePlanError
 from shared.sharing.errors import OutcomeUnknownError, WorkspaceThrottledError, WorkspaceUnavailableError
 from shared.sharing.model import Share
 from shared.sharing.observed import SELECT, ObservedToken
-from shared.sharing.plan import GRACE_S, plan_rotation
+from shared.sharing.plan import GRACE_S, Plan, plan_rotation
 from shared.sharing.ports import GrantChange
 from tests.unit.sharing.memory import ME, URL, Killed, MemoryClock, MemoryWorkspace, Trap, refusal, tables
 from tests.unit.sharing.scene import PACK, Scene, objects, opened, owned, pack, wants
@@ -29,11 +29,19 @@ def places() -> list[str]:
     return [p for p in trap.passed if p.split()[0] in ("before", "after") and "/" in p]
 
 
+def delivered(scene: Scene, planned: Plan) -> Outcome:
+    """An outcome, after a second delivery where the first gave back what it must not repeat."""
+    try:
+        return scene.apply(planned, WANTED)
+    except OutcomeUnknownError:
+        return scene.apply(planned, WANTED)
+
+
 @pytest.mark.parametrize("place", places())
 def test_a_lost_reply_is_looked_after_and_nothing_is_done_twice(place: str) -> None:
     scene, expected = standing(), facts(clean()[0])
     planned = scene.plan(WANTED)
-    outcome = scene.trapped(Trap(named={place: [LOST]})).apply(planned, WANTED)
+    outcome = delivered(scene.trapped(Trap(named={place: [LOST]})), planned)
     assert (outcome.state, facts(scene)) == ("COMPLETED", expected)
     created = [w for w in scene.workspace.writes if w[0].startswith("create") or w[0] == "rotate_token"]
     assert len(created) == len({*created})
@@ -66,7 +74,7 @@ def test_replies_lost_while_readings_lag(place: str) -> None:
     scene, expected = standing(), facts(clean()[0])
     planned = scene.plan(WANTED)
     scene.workspace.stale_reads = 1
-    outcome = scene.trapped(Trap(named={place: [LOST]})).apply(planned, WANTED)
+    outcome = delivered(scene.trapped(Trap(named={place: [LOST]})), planned)
     assert (outcome.state, facts(scene)) == ("COMPLETED", expected)
 
 
