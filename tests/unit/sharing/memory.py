@@ -81,6 +81,7 @@ class MemoryWorkspace:
     ips_replace: bool = True
     links_readable: bool = True
     stale_reads: int = 0
+    lagging_lists: bool = False  # of pipelines, too
     links: dict[str, str] = field(default_factory=dict)
     writes: list[tuple[str, str]] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
@@ -277,9 +278,10 @@ class MemoryWorkspace:
         wanted = change.object
         if change.action == "ADD":
             return (*share.objects, self._added(share, wanted, change.type))
-        same = [o for o in share.objects if o.name == wanted.name and o.alias == wanted.shared_as]
+        alias = change.was.alias if change.was else wanted.shared_as
+        same = [o for o in share.objects if o.name == wanted.name and o.alias == alias]
         if not same:
-            raise MissingError(f"{wanted.name} as {wanted.shared_as}", reason="RESOURCE_DOES_NOT_EXIST")
+            raise MissingError(f"{wanted.name} as {alias}", reason="RESOURCE_DOES_NOT_EXIST")
         rest = tuple(o for o in share.objects if o is not same[0])
         if change.action == "REMOVE":
             return rest
@@ -326,7 +328,8 @@ class MemoryWorkspace:
         try:
             yield answer
         finally:
-            if self.stale_reads and self._now(resource) != before:
+            lags = self.lagging_lists or not resource.startswith("pipeline/")
+            if self.stale_reads and lags and self._now(resource) != before:
                 self._old[resource] = (self.stale_reads, before)
             self.watch(self)
         self.writes.append((call, resource))

@@ -73,7 +73,7 @@ def test_what_may_pass_is_given_back_and_resumed(place: str, error: TransientErr
 def test_replies_lost_while_readings_lag(place: str) -> None:
     scene, expected = standing(), facts(clean()[0])
     planned = scene.plan(WANTED)
-    scene.workspace.stale_reads = 1
+    scene.workspace.stale_reads, scene.workspace.lagging_lists = 1, True
     outcome = delivered(scene.trapped(Trap(named={place: [LOST]})), planned)
     assert (outcome.state, facts(scene)) == ("COMPLETED", expected)
 

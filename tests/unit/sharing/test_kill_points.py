@@ -143,7 +143,7 @@ def test_a_death_with_readings_that_lag() -> None:
     for point in range(1, passings() + 1):
         scene = standing()
         planned = scene.plan(WANTED)
-        scene.workspace.stale_reads = 1
+        scene.workspace.stale_reads, scene.workspace.lagging_lists = 1, True
         assert died(scene, planned, WANTED, Trap(at={point: Killed()}))
         outcome = scene.apply(planned, WANTED)
         assert (outcome.state, facts(scene)) == ("COMPLETED", expected), (point, outcome.message)
