@@ -1,6 +1,6 @@
 """One workspace's calls: names are checked, one request (or one list) each, nothing is decided here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from databricks.sdk.service import catalog, iam, sharing
@@ -22,6 +22,7 @@ from shared.sharing.observed import CatalogObject, ObservedPipeline, ObservedRec
 from shared.sharing.ports import GrantChange, IssuedToken, ObjectChange
 
 UPDATES_MAX = 100
+LISTED_FROM = 4  # tables of one schema: from here on a list costs fewer calls
 # Tables and views first: a name of three parts is most often one of them.
 _GUESSES = (ObjectType.TABLE, ObjectType.VOLUME, ObjectType.FUNCTION, ObjectType.MODEL)
 
@@ -76,6 +77,33 @@ class DatabricksWorkspace:
             return self._look_up(name, ObjectType.SCHEMA)
         guesses = (type,) if type else _GUESSES
         return next((found for guess in guesses if (found := self._look_up(name, guess))), None)
+
+    def catalog_objects(self, wanted: Mapping[str, ObjectType | None]) -> Mapping[str, CatalogObject]:
+        """A schema's tables are listed where several of them are asked for; all else is asked for one by one."""
+        found: dict[str, CatalogObject] = {}
+        by_schema: dict[str, list[str]] = {}
+        for name, kind in wanted.items():
+            if name.count(".") == 2 and (kind is None or kind in TABLE_LIKE):
+                by_schema.setdefault(name.rpartition(".")[0], []).append(name)
+        for schema, tables in by_schema.items():
+            if len(tables) >= LISTED_FROM:
+                listed = self._tables_of(schema)
+                found |= {name: listed[name] for name in tables if name in listed}
+        for name, kind in wanted.items():
+            if name not in found and (one := self.catalog_object(name, kind)) is not None:
+                found[name] = one
+        return found
+
+    def _tables_of(self, schema: str) -> dict[str, CatalogObject]:
+        catalog_name, _, schema_name = names.full_name(schema, 2).partition(".")
+        try:
+            tables = self._tables.list(
+                catalog_name, schema_name, max_results=0, omit_columns=True, omit_properties=True
+            )
+            read = [reading.observed_table(each) for each in tables]
+        except MissingError:
+            return {}
+        return {each.name: each for each in read if each is not None}
 
     # shares
 
@@ -138,6 +166,10 @@ class DatabricksWorkspace:
         known = frozenset(each.id or "" for each in self._recipients.get(name).tokens or ())
         rotated = self._recipients.rotate_token(name, old_expires_in_s)
         return _required(reading.issued_token(rotated, known), name)
+
+    def pending_activation(self, name: str) -> IssuedToken | None:
+        """Of the newest token, as long as nobody has used its link."""
+        return reading.issued_token(self._recipients.get(names.securable(name)))
 
     # pipelines
 
