@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from shared.errors import PermanentError
+from shared.sharing.errors import MissingError, WorkspaceUnavailableError
 from shared.sharing.model import AllowedIps
 from shared.sharing.observed import ObservedRecipient
 from shared.sharing.plan_actions import (
@@ -116,7 +117,7 @@ class Calls:
         if now.authentication != "TOKEN":
             return {}
         known = action.body.known if isinstance(action.body, Tokens) else ()
-        pending = self.workspace.pending_activation(now.name)
+        pending = self._pending(now.name)
         if pending is not None and pending.id not in known:
             return self._deliver(now.name, pending)
         if isinstance(action.body, NewRecipient) and len(now.tokens) <= 1:
@@ -128,6 +129,13 @@ class Calls:
             f"recipient {now.name}: its token was made, but the activation link was lost",
             hint=f"POST /workflow/recipients/{now.name}/rotate-token makes another one",
         )
+
+    def _pending(self, recipient: str) -> IssuedToken | None:
+        try:
+            return self.workspace.pending_activation(recipient)
+        except MissingError as error:
+            # It was seen a moment ago: this reading lags, and rotating on its word would end a good token.
+            raise WorkspaceUnavailableError(f"recipient {recipient}: cannot be read yet") from error
 
 
 def only_for(action: Action, recipients: frozenset[str]) -> Action | None:
