@@ -32,6 +32,7 @@ from shared.sharing.model import (
 )
 from shared.sharing.ports import GrantChange, Workspace
 from tests.databricks_adapter import add, again, wire_to
+from tests.unit.sharing.memory import MemoryWorkspace, tables
 
 # Read here: a fixture takes the settings of a developer's own shell away before each test.
 REAL = tuple(
@@ -75,14 +76,40 @@ class Place:
                 self.wire.do(method, path, body=body)
 
 
-@pytest.fixture(params=[*STAND_INS, *(["real"] if all(REAL) else [])])
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+@dataclass
+class InMemory:
+    """The workspace that unit tests apply plans to."""
+
+    memory: MemoryWorkspace
+    catalog: str = "main"
+    made: list[tuple[str, str, Any]] = field(default_factory=list)
+
+    @property
+    def workspace(self) -> Workspace:
+        return self.memory
+
+    table, name = Place.table, Place.name
+
+
+def in_memory(stale_reads: int) -> InMemory:
+    kinds = {"one": ObjectType.TABLE, "two": ObjectType.TABLE, "three": ObjectType.VIEW}
+    known = tables(f"main.{SCHEMA}", kind=ObjectType.SCHEMA)
+    for name, kind in kinds.items():
+        known |= tables(f"main.{SCHEMA}.{name}", kind=kind)
+    return InMemory(MemoryWorkspace(catalog=known, stale_reads=stale_reads))
+
+
+@pytest.fixture(params=["memory", "lagging memory", *STAND_INS, *(["real"] if all(REAL) else [])])
+def place(request: pytest.FixtureRequest) -> Iterator[Place | InMemory]:
     if request.param == "real":
         host, token, catalog = REAL
         allowed = [urlsplit(host if "://" in host else f"https://{host}").netloc]
         found = Place(open_wire(host, allowed, FixedToken(token), "0.1.0"), catalog)
         yield found
         found.forget()
+        return
+    if "memory" in request.param:
+        yield in_memory(3 if "lagging" in request.param else 0)
         return
     with WorkspaceServer(switches=STAND_INS[request.param]) as server:
         for name, kind in (("one", "MANAGED"), ("two", "MANAGED"), ("three", "VIEW")):
@@ -101,7 +128,7 @@ def eventually(read: Callable[[], Read], right: Callable[[Read], object]) -> Rea
     pytest.fail(f"read ten times: {found}")
 
 
-def shared(place: Place, *tables: str) -> str:
+def shared(place: Place | InMemory, *tables: str) -> str:
     """A share with some tables in it."""
     name = place.name("share")
     place.workspace.create_share(name, "made by a test")
@@ -110,7 +137,7 @@ def shared(place: Place, *tables: str) -> str:
     return name
 
 
-def opened(place: Place, **members: Any) -> str:
+def opened(place: Place | InMemory, **members: Any) -> str:
     """An open recipient."""
     name = place.name("recipient")
     place.workspace.create_recipient(Recipient(name, RecipientType.D2O, **members))
@@ -118,11 +145,11 @@ def opened(place: Place, **members: Any) -> str:
     return name
 
 
-def test_it_says_who_we_are(place: Place) -> None:
+def test_it_says_who_we_are(place: Place | InMemory) -> None:
     assert place.workspace.identity()
 
 
-def test_what_is_not_there_is_none(place: Place) -> None:
+def test_what_is_not_there_is_none(place: Place | InMemory) -> None:
     workspace, absent = place.workspace, f"tributary-contract-{uuid.uuid4().hex}"
     assert workspace.share(absent) is None
     assert workspace.recipient(absent) is None
@@ -133,14 +160,14 @@ def test_what_is_not_there_is_none(place: Place) -> None:
     assert workspace.catalog_object(f"{place.catalog}.no_such_schema") is None
 
 
-def test_catalog_objects_tell_their_kind(place: Place) -> None:
+def test_catalog_objects_tell_their_kind(place: Place | InMemory) -> None:
     found = [place.workspace.catalog_object(place.table(name)) for name in ("one", "three")]
     assert [each and each.type for each in found] == [ObjectType.TABLE, ObjectType.VIEW]
     schema = place.workspace.catalog_object(f"{place.catalog}.{SCHEMA}")
     assert schema is not None and schema.type is ObjectType.SCHEMA
 
 
-def test_a_created_share_is_ours_and_empty(place: Place) -> None:
+def test_a_created_share_is_ours_and_empty(place: Place | InMemory) -> None:
     name = place.name("share")
     place.workspace.create_share(name, "first-quarter")
     share = eventually(lambda: place.workspace.share(name), bool)
@@ -149,13 +176,13 @@ def test_a_created_share_is_ours_and_empty(place: Place) -> None:
     assert share.owner == place.workspace.identity()
 
 
-def test_a_second_share_of_a_name_already_exists(place: Place) -> None:
+def test_a_second_share_of_a_name_already_exists(place: Place | InMemory) -> None:
     name = shared(place)
     with pytest.raises(AlreadyExistsError):
         place.workspace.create_share(name, None)
 
 
-def test_objects_are_added_with_defaults_and_aliases(place: Place) -> None:
+def test_objects_are_added_with_defaults_and_aliases(place: Place | InMemory) -> None:
     name = shared(place)
     changes = [
         add(place.table("one")),
@@ -172,13 +199,13 @@ def test_objects_are_added_with_defaults_and_aliases(place: Place) -> None:
     assert {each.status for each in share.objects} == {"ACTIVE"}
 
 
-def test_an_object_shared_already_is_said_to_exist(place: Place) -> None:
+def test_an_object_shared_already_is_said_to_exist(place: Place | InMemory) -> None:
     name = shared(place, "one")
     with pytest.raises(AlreadyExistsError):
         place.workspace.update_share(name, [add(place.table("one"))])
 
 
-def test_an_object_changes_and_goes(place: Place) -> None:
+def test_an_object_changes_and_goes(place: Place | InMemory) -> None:
     name, workspace = shared(place, "one", "two"), place.workspace
     share = workspace.share(name)
     assert share is not None
@@ -189,7 +216,7 @@ def test_an_object_changes_and_goes(place: Place) -> None:
     assert (left.objects[0].name, left.objects[0].cdf) == (one.name, True)
 
 
-def test_partitions_come_back_as_they_were_sent(place: Place) -> None:
+def test_partitions_come_back_as_they_were_sent(place: Place | InMemory) -> None:
     name = shared(place)
     wanted = (Partition((PartitionValue("region", "EQUAL", "EU"), PartitionValue("id", "LIKE", "1%"))),)
     place.workspace.update_share(name, [add(place.table("one"), partitions=wanted)])
@@ -198,19 +225,19 @@ def test_partitions_come_back_as_they_were_sent(place: Place) -> None:
     assert share.objects[0].partitions == wanted
 
 
-def test_an_object_that_is_not_there_is_missing(place: Place) -> None:
+def test_an_object_that_is_not_there_is_missing(place: Place | InMemory) -> None:
     name = shared(place)
     with pytest.raises(MissingError):
         place.workspace.update_share(name, [add(place.table("nothing"))])
 
 
-def test_an_object_of_another_kind_is_refused(place: Place) -> None:
+def test_an_object_of_another_kind_is_refused(place: Place | InMemory) -> None:
     name = shared(place)
     with pytest.raises(WorkspaceRefusedError):
         place.workspace.update_share(name, [add(place.table("three"), ObjectType.TABLE)])
 
 
-def test_grants_are_given_and_taken_together(place: Place) -> None:
+def test_grants_are_given_and_taken_together(place: Place | InMemory) -> None:
     name, first, second = shared(place, "one"), opened(place), opened(place)
     workspace = place.workspace
     workspace.grant(name, [GrantChange(first, True), GrantChange(second, True)])
@@ -221,19 +248,19 @@ def test_grants_are_given_and_taken_together(place: Place) -> None:
     workspace.grant(name, [GrantChange(first, False)])
 
 
-def test_a_grant_to_nobody_is_missing(place: Place) -> None:
+def test_a_grant_to_nobody_is_missing(place: Place | InMemory) -> None:
     name = shared(place)
     with pytest.raises(MissingError):
         place.workspace.grant(name, [GrantChange(f"tributary-contract-{uuid.uuid4().hex}", True)])
 
 
-def test_comments_are_replaced(place: Place) -> None:
+def test_comments_are_replaced(place: Place | InMemory) -> None:
     name = shared(place)
     place.workspace.comment_share(name, "another")
     eventually(lambda: place.workspace.share(name), lambda share: share and share.comment == "another")
 
 
-def test_an_open_recipient_comes_with_a_token_that_ends(place: Place) -> None:
+def test_an_open_recipient_comes_with_a_token_that_ends(place: Place | InMemory) -> None:
     name = place.name("recipient")
     token = place.workspace.create_recipient(
         Recipient(name, RecipientType.D2O, comment="c", token_expiry_days=30, allowed_ips=("203.0.113.0/24",))
@@ -246,13 +273,13 @@ def test_an_open_recipient_comes_with_a_token_that_ends(place: Place) -> None:
     assert [(each.id, each.expires_at) for each in found.tokens] == [(token.id, token.expires_at)]
 
 
-def test_a_second_recipient_of_a_name_already_exists(place: Place) -> None:
+def test_a_second_recipient_of_a_name_already_exists(place: Place | InMemory) -> None:
     name = opened(place)
     with pytest.raises(AlreadyExistsError):
         place.workspace.create_recipient(Recipient(name, RecipientType.D2O))
 
 
-def test_a_databricks_recipient_has_no_token_and_is_found_by_its_metastore(place: Place) -> None:
+def test_a_databricks_recipient_has_no_token_and_is_found_by_its_metastore(place: Place | InMemory) -> None:
     name, metastore = place.name("recipient"), f"aws:us-west-2:{uuid.uuid4()}"
     made = Recipient(name, RecipientType.D2D, metastore_id=metastore)
     assert place.workspace.create_recipient(made) is None
@@ -264,7 +291,7 @@ def test_a_databricks_recipient_has_no_token_and_is_found_by_its_metastore(place
         place.workspace.create_recipient(twin)
 
 
-def test_networks_are_replaced_left_alone_and_cleared_by_the_word(place: Place) -> None:
+def test_networks_are_replaced_left_alone_and_cleared_by_the_word(place: Place | InMemory) -> None:
     name, workspace = opened(place, allowed_ips=("203.0.113.0/24",)), place.workspace
     workspace.update_recipient(name, comment=None, allowed_ips=("198.51.100.50", "192.0.2.0/24"))
     both = {"198.51.100.50", "192.0.2.0/24"}
@@ -277,13 +304,13 @@ def test_networks_are_replaced_left_alone_and_cleared_by_the_word(place: Place) 
 
 
 @pytest.mark.parametrize("network", ["2001:db8::/32", "not-an-address"])
-def test_a_network_that_is_not_ipv4_is_refused(network: str, place: Place) -> None:
+def test_a_network_that_is_not_ipv4_is_refused(network: str, place: Place | InMemory) -> None:
     name = opened(place)
     with pytest.raises(WorkspaceRefusedError):
         place.workspace.update_recipient(name, comment=None, allowed_ips=(network,))
 
 
-def test_a_rotation_gives_another_token_and_shortens_the_old_one(place: Place) -> None:
+def test_a_rotation_gives_another_token_and_shortens_the_old_one(place: Place | InMemory) -> None:
     name = place.name("recipient")
     first = place.workspace.create_recipient(Recipient(name, RecipientType.D2O))
     eventually(lambda: place.workspace.recipient(name), bool)
@@ -296,7 +323,7 @@ def test_a_rotation_gives_another_token_and_shortens_the_old_one(place: Place) -
     assert old is not None and (new is None or old < new)
 
 
-def test_a_third_live_token_is_refused(place: Place) -> None:
+def test_a_third_live_token_is_refused(place: Place | InMemory) -> None:
     name = opened(place)
     place.workspace.rotate_token(name, old_expires_in_s=600)
     with pytest.raises(WorkspaceRefusedError):
@@ -304,7 +331,7 @@ def test_a_third_live_token_is_refused(place: Place) -> None:
 
 
 @pytest.mark.parametrize("source", ["/Shared/tributary_contract", "/Workspace/Shared/tributary_contract.py"])
-def test_a_job_is_found_by_name_and_follows_its_pack(source: str, place: Place) -> None:
+def test_a_job_is_found_by_name_and_follows_its_pack(source: str, place: Place | InMemory) -> None:
     name, workspace = f"tributary-contract-{uuid.uuid4().hex[:12]}", place.workspace
     wanted = Pipeline(name, "JOB", source, f"{place.catalog}.{SCHEMA}", "0 0 6 * * ?", "nightly")
     id = workspace.create_pipeline(wanted)
@@ -320,7 +347,9 @@ def test_a_job_is_found_by_name_and_follows_its_pack(source: str, place: Place) 
 
 
 @pytest.mark.parametrize("source", ["/Shared/tributary_contract", "/Workspace/Shared/tributary_contract.sql"])
-def test_a_declarative_pipeline_is_found_by_name_and_follows_its_pack(source: str, place: Place) -> None:
+def test_a_declarative_pipeline_is_found_by_name_and_follows_its_pack(
+    source: str, place: Place | InMemory
+) -> None:
     name, workspace = f"tributary-contract-{uuid.uuid4().hex[:12]}", place.workspace
     wanted = Pipeline(name, "PIPELINE", source, f"{place.catalog}.{SCHEMA}", "0 0 6 * * ?", "nightly")
     id = workspace.create_pipeline(wanted)
@@ -335,7 +364,7 @@ def test_a_declarative_pipeline_is_found_by_name_and_follows_its_pack(source: st
     assert (changed.schedule, changed.destination, changed.comment) == (None, wanted.destination, "weekly")
 
 
-def test_two_jobs_of_a_name_are_ambiguous(place: Place) -> None:
+def test_two_jobs_of_a_name_are_ambiguous(place: Place | InMemory) -> None:
     name = f"tributary-contract-{uuid.uuid4().hex[:12]}"
     for _ in "ab":
         id = place.workspace.create_pipeline(Pipeline(name, "JOB", "/Shared/tributary_contract"))

@@ -1,6 +1,5 @@
 """One workspace's calls: names are checked, one request (or one list) each, nothing is decided here."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -23,8 +22,7 @@ from shared.sharing.observed import CatalogObject, ObservedPipeline, ObservedRec
 from shared.sharing.ports import GrantChange, IssuedToken, ObjectChange
 
 UPDATES_MAX = 100
-# A listing answers a page of tables; up to so many are cheaper asked for one by one.
-_LOOK_UPS = 2
+LISTED_FROM = 4  # tables of one schema: from here on a list costs fewer calls
 # Tables and views first: a name of three parts is most often one of them.
 _GUESSES = (ObjectType.TABLE, ObjectType.VOLUME, ObjectType.FUNCTION, ObjectType.MODEL)
 
@@ -81,24 +79,31 @@ class DatabricksWorkspace:
         return next((found for guess in guesses if (found := self._look_up(name, guess))), None)
 
     def catalog_objects(self, wanted: Mapping[str, ObjectType | None]) -> Mapping[str, CatalogObject]:
-        """A schema of which several tables are wanted is listed once; everything else is looked up by itself."""
-        schemas = Counter(name.rpartition(".")[0] for name, type in wanted.items() if _is_table(name, type))
+        """A schema's tables are listed where several of them are asked for; all else is asked for one by one."""
         found: dict[str, CatalogObject] = {}
-        for schema in sorted(schema for schema, tables in schemas.items() if tables > _LOOK_UPS):
-            found |= self._tables_of(schema)
-        for name, type in wanted.items():
-            if name not in found and (one := self.catalog_object(name, type)) is not None:
+        by_schema: dict[str, list[str]] = {}
+        for name, kind in wanted.items():
+            if name.count(".") == 2 and (kind is None or kind in TABLE_LIKE):
+                by_schema.setdefault(name.rpartition(".")[0], []).append(name)
+        for schema, tables in by_schema.items():
+            if len(tables) >= LISTED_FROM:
+                listed = self._tables_of(schema)
+                found |= {name: listed[name] for name in tables if name in listed}
+        for name, kind in wanted.items():
+            if name not in found and (one := self.catalog_object(name, kind)) is not None:
                 found[name] = one
-        return {name: found[name] for name in wanted if name in found}
+        return found
 
     def _tables_of(self, schema: str) -> dict[str, CatalogObject]:
-        catalog_name, schema_name = names.full_name(schema).split(".")
+        catalog_name, _, schema_name = names.full_name(schema, 2).partition(".")
         try:
-            listed = self._tables.list(catalog_name, schema_name, omit_columns=True, omit_properties=True)
-            tables = [table for each in listed if (table := reading.observed_table(each)) is not None]
-        except (MissingError, WorkspaceRefusedError):
-            return {}  # each is asked for by itself, and its own refusal is the one to hear
-        return {table.name: table for table in tables}
+            tables = self._tables.list(
+                catalog_name, schema_name, max_results=0, omit_columns=True, omit_properties=True
+            )
+            read = [reading.observed_table(each) for each in tables]
+        except MissingError:
+            return {}
+        return {each.name: each for each in read if each is not None}
 
     # shares
 
@@ -163,10 +168,8 @@ class DatabricksWorkspace:
         return _required(reading.issued_token(rotated, known), name)
 
     def pending_activation(self, name: str) -> IssuedToken | None:
-        try:
-            return reading.issued_token(self._recipients.get(names.securable(name)))
-        except MissingError:
-            return None
+        """Of the newest token, as long as nobody has used its link."""
+        return reading.issued_token(self._recipients.get(names.securable(name)))
 
     # pipelines
 
@@ -210,10 +213,6 @@ class DatabricksWorkspace:
             reason="INVALID_PARAMETER_VALUE",
             hint="share notebooks by hand",
         )
-
-
-def _is_table(name: str, type: ObjectType | None) -> bool:
-    return name.count(".") == 2 and (type is None or type in TABLE_LIKE)
 
 
 def _same(one: str | None, other: str) -> bool:

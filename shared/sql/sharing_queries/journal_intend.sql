@@ -4,4 +4,4 @@ VALUES (%(application)s, %(position)s, %(action)s, 'intended', %(epoch)s)
 ON CONFLICT (application_uid, position) DO UPDATE
    SET action = excluded.action, status = 'intended', result = '{}', epoch = excluded.epoch,
        intended_at = clock_timestamp(), concluded_at = NULL
- WHERE j.status IN ('intended', 'failed')
+ WHERE j.status IN ('intended', 'failed', 'skipped')

@@ -33,7 +33,7 @@ SHARES, RECIPIENTS, GUESTS = ("s1", "s2"), ("r1", "r2", "r3"), ("guest",)
 NETWORKS = ("10.0.0.0/30", "10.0.0.0/31", "10.0.0.2/31", "10.9.9.9/32")
 ADDRESSES = ("10.0.0.0", "10.0.0.2", "10.9.9.9", "elsewhere")
 PARTS = tuple(Partition((PartitionValue("country", "EQUAL", value),)) for value in ("de", "fr"))
-RUNS = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+RUNS = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 subsets = partial(st.lists, unique=True)
 aliases = st.sampled_from([None, "s.x", "s.y"])
