@@ -151,7 +151,11 @@ def test_transaction_that_began_earlier_but_writes_later_comes_later(store: Stor
     with store.database.connection() as early:
         early.execute("SELECT now()")
         put(store, id_, "second to begin")
+        between = store.sql("SELECT clock_timestamp() AS at")[0]["at"]
         versions.write(early, PROJECTS, [Change(id_, {"name": "first to begin"})], by="t", reason="t")
+    with store.database.connection() as connection:
+        then = versions.as_of(connection, PROJECTS, id_, between)
+    assert then is not None and then["name"] == "second to begin"
     assert names(store, id_) == ["first to begin", "second to begin"]
     assert intact(store)
 
