@@ -125,7 +125,7 @@ def move(
     """The same in the caller's transaction; the pack as it was. Takes the pack's lock, before any application's row."""
     before = lock(connection, pack_id)
     if before["share_pack_status"] != state or state not in OPEN:
-        require_follows(State(before["share_pack_status"]), state, before["share_pack_name"])
+        require_follows(state_of(before["share_pack_status"]), state, before["share_pack_name"])
     wanted = {"share_pack_status": state.value, "error_message": error_message or None, **(content or {})}
     if findings is not None:
         wanted |= told(findings)
@@ -180,18 +180,23 @@ def not_found(pack_id: UUID) -> NotFoundError:
     )
 
 
+def state_of(stored: str | None) -> State:
+    """The stored state; a predecessor's own words are those of packs that nothing works on any more."""
+    return State(stored) if stored in set(State) else State.FAILED
+
+
 def _view(row: Mapping[str, Any]) -> PackView:
     findings = [*(row["validation_errors"] or ()), *(row["validation_warnings"] or ())]
     return PackView(
         id=row["share_pack_id"],
-        name=row["share_pack_name"],
-        state=State(row["share_pack_status"]),
-        strategy=row["strategy"],
+        name=row["share_pack_name"] or "",
+        state=state_of(row["share_pack_status"]),
+        strategy=row["strategy"] or "NEW",
         version=row["version"],
-        tenant=row["business_line"],
-        workspace=row["workspace_url"],
-        requested_by=row["requestor"],
-        uploaded_by=row["uploaded_by"],
+        tenant=row["business_line"] or "",
+        workspace=row["workspace_url"] or "",
+        requested_by=row["requestor"] or "",
+        uploaded_by=row["uploaded_by"] or "",
         created_at=row["requested_at"],
         updated_at=row["effective_from"],
         error_message=row["error_message"] or "",
@@ -203,7 +208,7 @@ def _view(row: Mapping[str, Any]) -> PackView:
 def _version(row: Mapping[str, Any]) -> VersionView:
     return VersionView(
         version=row["version"],
-        state=State(row["share_pack_status"]),
+        state=state_of(row["share_pack_status"]),
         changed_by=row["created_by"],
         reason=row["change_reason"],
         effective_from=row["effective_from"],

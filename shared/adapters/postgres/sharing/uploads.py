@@ -107,7 +107,7 @@ def _create(connection: Connection, upload: Upload) -> tuple[UUID, Again]:
 
 
 def _again(connection: Connection, pack_id: UUID, upload: Upload) -> Again:
-    state = State(packs.lock(connection, pack_id)["share_pack_status"])
+    state = packs.state_of(packs.lock(connection, pack_id)["share_pack_status"])
     outcome = again(state)
     if outcome == "unchanged":
         return outcome

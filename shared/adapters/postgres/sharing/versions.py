@@ -10,8 +10,11 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+import psycopg
+from psycopg import errors as pg
 from psycopg import sql
 from psycopg.types.json import Jsonb
+from psycopg_pool import PoolTimeout
 
 from shared.adapters.postgres.database import RETRYABLE, Connection, Database
 from shared.adapters.postgres.database import translate as translated
@@ -93,7 +96,11 @@ def in_transaction(database: Database, work: Callable[[Connection], T]) -> T:
                 return work(connection)
         except RETRYABLE as error:
             if attempt == _ATTEMPTS:
-                raise translated(error, database.server.name) from None
+                raise translated(error, database.server.name, database.why_not) from None
+        except pg.CheckViolation:
+            raise  # a rule of ours that the caller has words for
+        except (psycopg.Error, PoolTimeout) as error:
+            raise translated(error, database.server.name, database.why_not) from None
     raise AssertionError("the last attempt answers or raises")
 
 
