@@ -1,11 +1,16 @@
 """What the workspace stand-in refuses, and with which status and error_code."""
 
+import json
+import urllib.error
+import urllib.request
+
 import pytest
 from databricks.sdk.errors import DatabricksError
-from databricks.sdk.service import sharing
+from databricks.sdk.service import catalog, sharing
 from databricks.sdk.service.sharing import AuthenticationType as Auth
 
 from infra.local.workspace import OTHER, Switches, WorkspaceServer
+from infra.local.workspace.routes import UNITY
 from tests.fixtures_workspace import MakeWorkspace
 from tests.workspace_client import (
     METASTORE,
@@ -116,6 +121,37 @@ REFUSALS: dict[str, tuple[str, Act]] = {
         INVALID, lambda c: c.recipient_federation_policies.create("opened", sharing.FederationPolicy()),
     ),
     "page of grants too small": (INVALID, lambda c: c.grants.get("table", "main.retail.orders", max_results=20)),
+    "policy without an issuer": (
+        INVALID,
+        lambda c: [
+            c.recipients.create("oidc", Auth.OIDC_FEDERATION),
+            c.recipient_federation_policies.create("oidc", sharing.FederationPolicy(name="p")),
+        ],
+    ),
+    "policy absent": (
+        "RESOURCE" + ABSENT, lambda c: c.recipient_federation_policies.get_federation_policy("opened", "p"),
+    ),
+    "share renamed to a taken name": (
+        "SHARE" + EXISTS, lambda c: [c.shares.create("b"), c.shares.update("b", new_name="sold")],
+    ),
+    "recipient renamed to a taken name": (
+        "RECIPIENT" + EXISTS, lambda c: c.recipients.update("inside", new_name="opened"),
+    ),
+    "notebook without content": (INVALID, update(change("ADD", "notes.py", "NOTEBOOK_FILE"))),
+    "authentication nobody knows": (
+        INVALID, lambda c: post(c, "recipients", {"name": "x", "authentication_type": "PIGEON"}),
+    ),
+    "partition operator nobody knows": (
+        INVALID, lambda c: raw_update(c, "TABLE", partitions=[{"values": [{"name": "a", "op": "IN"}]}]),
+    ),
+    "member of another type": (INVALID, lambda c: post(c, "shares", {"name": 5})),
+    "page that was never given out": (INVALID, lambda c: c.shares.share_permissions("sold", page_token="x")),
+    "name of too many parts": (INVALID, lambda c: c.tables.get("a.b.c.d")),
+    "grants of a kind without any": (INVALID, lambda c: c.grants.get("pigeon", "main")),
+    "expiry in the past": (INVALID, lambda c: c.recipients.create("x", Auth.TOKEN, expiration_time=5)),
+    "expiry of a Databricks recipient": (
+        INVALID, lambda c: c.recipients.update("inside", expiration_time=4_000_000_000_000),
+    ),
     "negative page": (INVALID, lambda c: c.shares.share_permissions("sold", max_results=-1)),
     "job absent": (INVALID, lambda c: c.jobs.get(5)),
     "schedule that is none": (
@@ -126,10 +162,16 @@ REFUSALS: dict[str, tuple[str, Act]] = {
 }  # fmt: skip
 
 
-def raw_update(client: RecordingClient, kind: str) -> object:
-    """A request with a word that the SDK has no name for."""
-    step = {"action": "ADD", "data_object": {"name": "main.wide.t000", "data_object_type": kind}}
-    return client.api_client.do("PATCH", "/api/2.1/unity-catalog/shares/sold", body={"updates": [step]})
+def post(client: RecordingClient, what: str, body: dict[str, object]) -> object:
+    """A request with what the SDK wouldn't send."""
+    return client.api_client.do("POST", f"{UNITY}/{what}", body=body)
+
+
+def raw_update(client: RecordingClient, kind: str, **members: object) -> object:
+    """An update with a word that the SDK has no name for."""
+    shown = {"name": "main.wide.t000", "data_object_type": kind, **members}
+    body = {"updates": [{"action": "ADD", "data_object": shown}]}
+    return client.api_client.do("PATCH", f"{UNITY}/shares/sold", body=body)
 
 
 @pytest.mark.parametrize("what", REFUSALS)
@@ -165,6 +207,23 @@ def test_a_stranger_may_change_nothing_of_ours(
     with pytest.raises(DatabricksError, match="not an owner of Recipient 'theirs'"):
         permit("theirs", ["SELECT"])(sharing_client)
     assert other.shares.get("sold").owner == workspace.identities[0].name
+
+
+def test_a_privilege_added_and_removed_at_once_is_refused_of_an_owner_too(workspace: WorkspaceServer) -> None:
+    both = [
+        catalog.PermissionsChange(
+            principal="x", add=[catalog.Privilege.SELECT], remove=[catalog.Privilege.SELECT]
+        )
+    ]
+    with pytest.raises(DatabricksError, match="both added and removed"):
+        RecordingClient(workspace, OTHER.token).grants.update("table", "main.retail.orders", changes=both)
+
+
+def test_a_request_without_a_token_is_refused(workspace: WorkspaceServer) -> None:
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(f"{workspace.url}{UNITY}/shares")
+    assert (caught.value.code, json.load(caught.value)["error_code"]) == (401, "UNAUTHENTICATED")
+    caught.value.close()
 
 
 def test_without_use_share_only_own_shares_are_seen(make_workspace: MakeWorkspace) -> None:

@@ -4,7 +4,15 @@ from datetime import UTC, datetime
 
 import pytest
 import requests
-from databricks.sdk.errors import Aborted, DeadlineExceeded, InternalError, NotFound
+from databricks.sdk.errors import (
+    Aborted,
+    BadRequest,
+    DeadlineExceeded,
+    InternalError,
+    NotFound,
+    PermissionDenied,
+    Unauthenticated,
+)
 from databricks.sdk.service import sharing
 from hypothesis import given
 from hypothesis import strategies as st
@@ -120,6 +128,24 @@ def test_a_change_that_another_came_between_may_be_tried_again() -> None:
     assert (
         type(translated(Aborted("x", error_code="ABORTED"), "PATCH x", "write")) is WorkspaceUnavailableError
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (Unauthenticated("x"), "UNAUTHENTICATED"),
+        (PermissionDenied("x"), "PERMISSION_DENIED"),
+        (BadRequest("x"), "REFUSED"),
+    ],
+)
+def test_a_refusal_without_a_code_still_has_a_reason(error: Exception, reason: str) -> None:
+    told = translated(error, "PATCH x", "write")
+    assert isinstance(told, WorkspaceRefusedError) and told.reason == reason
+
+
+@pytest.mark.parametrize("error", [requests.ConnectTimeout(), requests.exceptions.SSLError()])
+def test_a_write_whose_connection_was_never_made_is_unavailable(error: Exception) -> None:
+    assert type(translated(error, "PATCH x", "write")) is WorkspaceUnavailableError
 
 
 def test_a_message_without_a_code_is_never_quoted() -> None:
