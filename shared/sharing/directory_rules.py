@@ -45,7 +45,7 @@ def judge_removals(removals: Removals, what: str, allowed: int | None) -> None:
         raise RemovalGuardError(
             f"{what}: {due} of {live} records would be removed ({share:.1f} %), after {removals.received} were"
             " received; nothing was removed",
-            hint=f'if that is right, POST /workflow/sync/{what} with {{"AllowRemovals": {due}, "Reason": "..."}}',
+            hint=f'if that is right, POST /workflow/sync/{what} with {{"AllowRemovals": {due}}}',
         )
 
 

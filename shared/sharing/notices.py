@@ -123,7 +123,8 @@ def drift_found(
     shown = "\n".join(f"- {each}" for each in differences[:50])
     more = f"\n- and {len(differences) - 50} more" if len(differences) > 50 else ""
     text = f"{workspace} differs from what its share packs say:\n\n{shown}{more}"
-    subject = f"{workspace}: {len(differences)} differences from the share packs"
+    count = "1 difference" if len(differences) == 1 else f"{len(differences)} differences"
+    subject = f"{workspace}: {count} from the share packs"
     return _notice("drift_found", f"drift_found|{workspace}|{fingerprint}", subject, text, audience.of())
 
 

@@ -35,7 +35,7 @@ class People:
     def add(self, kind: Kind, values: Values, id: str = "") -> str:
         """A new record; its id."""
         self.counter += 1
-        made = Record(id or str(uuid.UUID(int=self.counter << 64 | 0x4000 << 64)), dict(values))
+        made = Record(id or str(uuid.UUID(int=self.counter << 80 | 0x4 << 76 | 0x8 << 60)), dict(values))
         made.created_in = self.counter
         made.changed = dict.fromkeys(values, self.counter)
         self.records[kind][made.id] = made
