@@ -77,3 +77,5 @@ def test_no_upload_takes_more_than_150_mb(tmp_path: Path) -> None:
     added = {paths[path]: float(mib) for path, mib in (line.split("\t") for line in done.stdout.splitlines())}
     assert set(added) == set(uploads)
     assert {name: mib for name, mib in added.items() if mib > MOST_MIB} == {}
+    # Text that no cell can hold is not even gathered.
+    assert max(added["endless shared string"], added["endless cell"]) < 20
