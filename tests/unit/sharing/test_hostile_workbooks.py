@@ -239,6 +239,10 @@ CELLS = {
         pack_parts(parts_of(sheet("Shares", [SHARES[0], *[[f"s{n}", "", "", "a," * 2000] for n in range(40)]])), 0),
         413, "Shares!D31", "60,000",
     ),
+    "endless json": (
+        pack_parts(parts_of(sheet("Shares", [SHARES[0], *[[f"s{n}", "", "", f"[{'{},' * 900}{{}}]"] for n in range(80)]])), 0),
+        413, "Shares!D68", "60,000",
+    ),
     "deep json": (one("Shares", "D2", "[" * 12 + "]" * 12), 413, "Shares!D2", "10 deep"),
     "no string of that number": (one("Shares", "A2", '<c r="@" t="s"><v>7</v></c>'), 400, "Shares", "not there"),
     "negative string": (one("Shares", "A2", '<c r="@" t="s"><v>-1</v></c>'), 400, "Shares", "number"),
