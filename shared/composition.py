@@ -115,6 +115,15 @@ class App:
         self.deliveries.flush()
         self.beat("retry_rejects")
 
+    def record_poison(self, setting: str, body: bytes, message_id: str) -> None:
+        """Keep a dead message of another queue as evidence; what it was about is sent again by a timer."""
+        from shared.adapters.postgres.poison import record
+        from shared.telemetry import log
+
+        queue: str = getattr(self.settings, setting.lower())
+        record(self.database, queue, message_id, body, "recorded")
+        log("poison_recorded", level=40, queue=queue, message_id=message_id)
+
     def provision_share_pack(self, body: bytes, message_id: str, dequeue_count: int) -> None:
         """Work on the share pack's application that a message names."""
         if self.sharing is not None:
