@@ -7,7 +7,12 @@ from hypothesis import settings
 
 from shared.settings import Settings
 
-pytest_plugins = ["tests.fixtures_stack", "tests.fixtures_erp", "tests.fixtures_pg_source"]
+pytest_plugins = [
+    "tests.fixtures_stack",
+    "tests.fixtures_erp",
+    "tests.fixtures_pg_source",
+    "tests.fixtures_azure",
+]
 
 
 # No test asserts a time: on a busy machine any example may take long. NIGHTLY=1 tries twenty times as many.
