@@ -5,6 +5,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from shared.api import (
     connectors,
+    datafactory,
     entities,
     figures,
     operations,
@@ -34,10 +35,22 @@ def create_app(services: ApiServices) -> FastAPI:
         responses={"default": {"description": "A problem", "content": {problems.MEDIA_TYPE: {}}}},
     )
     app.state.services = services
-    for module in (connectors, entities, runs, proofs, records, waiting, schedules, operations, figures):
+    for module in (
+        connectors,
+        entities,
+        runs,
+        proofs,
+        records,
+        waiting,
+        schedules,
+        operations,
+        figures,
+        datafactory,
+    ):
         app.include_router(module.router)
     app.include_router(operations.tenants)
     app.include_router(records.retrying)
+    app.include_router(datafactory.submissions)
     problems.install(app)
     limiter = RateLimiter(services.rate_limit_per_minute, services.clock)
     app.add_middleware(Gate, tokens=services.tokens, limiter=limiter)
