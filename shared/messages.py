@@ -41,3 +41,11 @@ def parse_slice_message(body: bytes) -> SliceMessage:
             "queue message: not a version 1 slice message; it is recorded and left alone",
             hint='a message looks like {"v":1,"id":"<run uid>","slice":0,"traceparent":""}',
         ) from error
+
+
+def traceparent_of(body: bytes) -> str:
+    """The trace that a message carries; empty for anything that is not one of ours."""
+    try:
+        return parse_slice_message(body).traceparent
+    except MessageError:
+        return ""
