@@ -3,11 +3,12 @@
 import azure.functions as func
 
 from shared.composition import services
+from shared.telemetry import invoked_by
 
 bp = func.Blueprint()
 
 
 @bp.timer_trigger(arg_name="timer", schedule="%DRIFT_SCHEDULE%")
-def watch_shares(timer: func.TimerRequest) -> None:
+def watch_shares(timer: func.TimerRequest, context: func.Context) -> None:
     """Say what drifted, and have it mended where that is the policy."""
-    services().watch_shares()
+    services().watch_shares(invoked_by(context))

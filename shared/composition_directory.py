@@ -85,7 +85,7 @@ class DirectoryParts:
 
     def close(self) -> None:
         """Give back what was opened."""
-        for part in ("queue", "_graph_rest", "_cost_rest"):
+        for part in ("queue", "poison_queue", "_graph_rest", "_cost_rest"):
             if vars(self).get(part) is not None:
                 getattr(self, part).close()
 
@@ -95,6 +95,11 @@ class DirectoryParts:
     def queue(self) -> StorageQueue:
         """The queue of directory syncs."""
         return self._queue_named(self.settings.directory_queue_name)
+
+    @cached_property
+    def poison_queue(self) -> StorageQueue:
+        """Where its dead messages go."""
+        return self._queue_named(f"{self.settings.directory_queue_name}-poison")
 
     @cached_property
     def progress(self) -> DirectoryProgress:

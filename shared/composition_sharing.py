@@ -103,7 +103,7 @@ class Sharing:
 
     def close(self) -> None:
         """Give back what was opened."""
-        for part in ("queue",):
+        for part in ("queue", "poison_queue"):
             if part in vars(self):
                 getattr(self, part).close()
 
@@ -111,6 +111,11 @@ class Sharing:
     def queue(self) -> StorageQueue:
         """The queue of applications."""
         return self.queue_named(self.settings.azure_queue_name)
+
+    @cached_property
+    def poison_queue(self) -> StorageQueue:
+        """Where its dead messages go."""
+        return self.queue_named(f"{self.settings.azure_queue_name}-poison")
 
     @cached_property
     def applications(self) -> Applications:

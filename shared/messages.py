@@ -69,3 +69,11 @@ def parse_named_message(body: bytes) -> NamedMessage:
             "queue message: not a version 1 message; it is left alone",
             hint='a message looks like {"v":1,"id":"<uuid>","traceparent":""}',
         ) from error
+
+
+def traceparent_of(body: bytes) -> str:
+    """The trace that a message carries; empty for anything that is not one of ours."""
+    try:
+        return parse_slice_message(body).traceparent
+    except MessageError:
+        return ""

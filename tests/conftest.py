@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.fixtures_workspace",
     "tests.fixtures_microsoft",
     "tests.integration.sharing.world",
+    "tests.fixtures_azure",
 ]
 
 

@@ -7,6 +7,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from shared.api import (
     connectors,
+    datafactory,
     entities,
     figures,
     operations,
@@ -39,10 +40,22 @@ def create_app(services: ApiServices, workflow: "WorkflowServices | None" = None
         responses={"default": {"description": "A problem", "content": {problems.MEDIA_TYPE: {}}}},
     )
     app.state.services = services
-    for module in (connectors, entities, runs, proofs, records, waiting, schedules, operations, figures):
+    for module in (
+        connectors,
+        entities,
+        runs,
+        proofs,
+        records,
+        waiting,
+        schedules,
+        operations,
+        figures,
+        datafactory,
+    ):
         app.include_router(module.router)
     app.include_router(operations.tenants)
     app.include_router(records.retrying)
+    app.include_router(datafactory.submissions)
     problems.install(app)
     if workflow is not None:
         _add_workflow(app, workflow)

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from shared.errors import (
     AppError,
     ConfigurationError,
+    FactoryRefusedError,
     InvalidError,
     RequestError,
     SourceProtocolError,
@@ -30,6 +31,7 @@ _STATUS: tuple[tuple[type[AppError], int], ...] = (
     (TransientError, 503),
     (SourceRefusedError, 502),
     (SourceProtocolError, 502),
+    (FactoryRefusedError, 502),
     (TargetRefusedError, 409),
     (ConfigurationError, 422),
 )
@@ -52,6 +54,13 @@ class TooLargeError(RequestError):
 
     code = "too_large"
     status = 413
+
+
+class UnsupportedMediaError(RequestError):
+    """The body is of a kind that this route does not take."""
+
+    code = "unsupported_media"
+    status = 415
 
 
 def install(app: FastAPI) -> None:

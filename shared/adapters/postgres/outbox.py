@@ -1,16 +1,18 @@
 """The outbox: a message is a row first and is sent second, so that a crash between the two loses nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from psycopg import sql
 
-from shared.adapters.postgres.database import Database
+from shared.adapters.postgres.database import Connection, Database
 from shared.errors import QueueUnavailableError
 from shared.failpoints import hit
 from shared.messages import SliceMessage
 from shared.sql import query
+from shared.telemetry import traceparent
 
 Send = Callable[[str, int], None]
 _BATCH = 100
@@ -23,6 +25,23 @@ class Outbox:
     take: sql.Composed
     sent: sql.Composed
     body: Callable[[Mapping[str, Any]], str]
+
+
+def post(connection: Connection, schema: str, names: Mapping[str, Any], delay_s: int) -> None:
+    """A message to the slice `names` (run, slice), sent once the caller's transaction has committed."""
+    told = {"delay_s": delay_s, "traceparent": traceparent()}
+    connection.execute(query("outbox_insert", schema), {**names, **told})
+
+
+def admit(connection: Connection, schema: str, connector_uid: UUID, limit: int) -> None:
+    """Give the connector's free slots to slices that wait, with their messages; under the connector's row lock."""
+    told = {"connector": connector_uid, "limit": limit, "traceparent": traceparent()}
+    connection.execute(query("admit", schema), told)
+
+
+def resend(connection: Connection, schema: str) -> Sequence[Mapping[str, Any]]:
+    """Post again what was lost; the runs whose slices it was."""
+    return connection.execute(query("resend", schema), {"traceparent": traceparent()}).fetchall()
 
 
 def send_outbox(database: Database, send: Send) -> int:
