@@ -353,7 +353,7 @@ var callerSettings = {
   SUBMISSIONS_CONTAINER: submissionsContainer
 }
 var workflowSettings = {
-  ENABLE_WORKFLOW: string(enableWorkflow)
+  ENABLE_WORKFLOW: enableWorkflow ? 'true' : 'false'
   WORKFLOW_APPROVAL: 'widening'
   SHARE_DRIFT_POLICY: 'report'
   DATABRICKS_HOSTS: databricksHosts
@@ -406,7 +406,6 @@ module dataFactory 'modules/data-factory.bicep' = {
     name: dataFactoryName
     location: location
     tags: allTags
-    publicAccess: publicAccess
     storageAccountId: storage.outputs.id
     blobEndpoint: storage.outputs.blobEndpoint
     submissionsContainer: submissionsContainer
