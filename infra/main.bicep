@@ -409,7 +409,6 @@ module dataFactory 'modules/data-factory.bicep' = {
     storageAccountId: storage.outputs.id
     blobEndpoint: storage.outputs.blobEndpoint
     submissionsContainer: submissionsContainer
-    keyVaultId: keyVault.outputs.id
     keyVaultUrl: keyVault.outputs.url
     postgresId: postgres.outputs.id
     postgresHost: postgres.outputs.host

@@ -16,10 +16,7 @@ param blobEndpoint string
 @description('Container that submissions are written to.')
 param submissionsContainer string
 
-@description('Vault of the sources\' passwords.')
-param keyVaultId string
-
-@description('Its address, with a closing slash.')
+@description('Address of the vault that holds the sources\' passwords.')
 param keyVaultUrl string
 
 @description('PostgreSQL server.')
@@ -102,17 +99,12 @@ var withContainer = replace(triggerText, '__SUBMISSIONS_CONTAINER__', submission
 var triggerDocuments = json(replace(withContainer, '__STORAGE_ACCOUNT_ID__', storageAccountId))
 
 // The factory reaches the stores through endpoints of its own, whether their public ones are on or off: its addresses
-// are too many to be named in a firewall. Each is approved once on its target.
+// are too many to be named in a firewall. Each is approved once on its target. The vault admits the service itself.
 var endpoints = [
   {
     name: 'blob'
     resourceId: storageAccountId
     groupId: 'blob'
-  }
-  {
-    name: 'vault'
-    resourceId: keyVaultId
-    groupId: 'vault'
   }
   {
     name: 'postgres'

@@ -2,7 +2,7 @@
 IF SCHEMA_ID('submissions') IS NULL EXEC ('CREATE SCHEMA submissions');
 IF SCHEMA_ID('reporting') IS NULL EXEC ('CREATE SCHEMA reporting');
 GO
--- One row a submission. blob_path is <container>/<form>/yyyy/mm/dd/<uuid>.json, and no two submissions share one.
+-- One row a submission. blob_path is <form>/yyyy/mm/dd/<uuid>.json, and no two submissions share one.
 IF OBJECT_ID('submissions.received') IS NULL
 CREATE TABLE submissions.received (
     blob_path nvarchar(400) NOT NULL CONSTRAINT received_key PRIMARY KEY,
