@@ -132,7 +132,7 @@ param readCosts bool = false
 var token = uniqueString(resourceGroup().id, environmentName)
 var suffix = '${environmentName}-${take(token, 6)}'
 var allTags = union(tags, { application: 'tributary', environment: environmentName })
-var publicAccess = !privateNetworking
+var publicNetworkAccess = privateNetworking ? 'Disabled' : 'Enabled'
 
 var deploymentContainer = 'deployment'
 var submissionsContainer = 'submissions'
@@ -208,7 +208,7 @@ module storage 'modules/storage.bicep' = {
     location: location
     tags: allTags
     skuName: zoneRedundant ? 'Standard_ZRS' : 'Standard_LRS'
-    publicAccess: publicAccess
+    publicNetworkAccess: publicNetworkAccess
     allowedIpRanges: allowedIpRanges
     appSubnetId: network.outputs.appSubnetId
     queueNames: [
@@ -237,7 +237,7 @@ module keyVault 'modules/key-vault.bicep' = {
     name: take('kv-trib-${environmentName}-${token}', 24)
     location: location
     tags: allTags
-    publicAccess: publicAccess
+    publicNetworkAccess: publicNetworkAccess
     allowedIpRanges: allowedIpRanges
     appSubnetId: network.outputs.appSubnetId
     logAnalyticsId: monitoring.outputs.workspaceId
@@ -259,7 +259,7 @@ module postgres 'modules/postgres.bicep' = {
     geoRedundantBackup: postgresGeoRedundantBackup
     databaseName: 'tributary'
     administrator: databaseAdministrator
-    publicAccess: publicAccess
+    publicNetworkAccess: publicNetworkAccess
     allowedIpRanges: allowedIpRanges
     outboundIpAddress: network.outputs.outboundIpAddress
     logAnalyticsId: monitoring.outputs.workspaceId
@@ -278,7 +278,7 @@ module sql 'modules/sql.bicep' = {
     autoPauseDelayMinutes: sqlAutoPauseDelayMinutes
     zoneRedundant: zoneRedundant
     administrator: databaseAdministrator
-    publicAccess: publicAccess
+    publicNetworkAccess: publicNetworkAccess
     allowedIpRanges: allowedIpRanges
     logAnalyticsId: monitoring.outputs.workspaceId
     logArchiveId: storage.outputs.id
@@ -388,7 +388,7 @@ module functionApp 'modules/function-app.bicep' = {
     identityId: identity.outputs.id
     deploymentContainerUrl: '${storage.outputs.blobEndpoint}${deploymentContainer}'
     appSubnetId: network.outputs.appSubnetId
-    publicAccess: publicAccess
+    publicNetworkAccess: publicNetworkAccess
     allowedIpRanges: allowedIpRanges
     maximumInstanceCount: maximumInstanceCount
     instanceMemoryMB: instanceMemoryMB
@@ -606,4 +606,4 @@ output workbookUrl string = '${environment().portal}/#resource${monitoring.outpu
 output outboundIpAddress string = network.outputs.outboundIpAddress
 
 @description('False where a deployment has to come from inside the network.')
-output publicNetworkAccess bool = publicAccess
+output publicNetworkAccess bool = !privateNetworking

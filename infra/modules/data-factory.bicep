@@ -124,6 +124,7 @@ var endpoints = [
 ]
 
 resource factory 'Microsoft.DataFactory/factories@2018-06-01' = {
+  // checkov:skip=CKV_AZURE_103:Deployed from this repository, which is its source control.
   name: name
   location: location
   tags: tags

@@ -7,8 +7,12 @@ param location string
 @description('Tags of every resource.')
 param tags object
 
-@description('False closes the public endpoint; private endpoints then serve the app.')
-param publicAccess bool
+@description('Disabled closes the public endpoint; private endpoints then serve the app.')
+@allowed([
+  'Disabled'
+  'Enabled'
+])
+param publicNetworkAccess string = 'Disabled'
 
 @description('Addresses that may use the public endpoint: { name, from, to, cidr? }.')
 param allowedIpRanges array
@@ -39,7 +43,7 @@ resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
     enabledForDeployment: false
     enabledForDiskEncryption: false
     enabledForTemplateDeployment: false
-    publicNetworkAccess: publicAccess ? 'Enabled' : 'Disabled'
+    publicNetworkAccess: publicNetworkAccess
     networkAcls: {
       defaultAction: 'Deny'
       bypass: 'AzureServices'

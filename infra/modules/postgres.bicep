@@ -48,8 +48,12 @@ param databaseName string
 @description('Entra principal that may create roles: { objectId, name, type }.')
 param administrator object
 
-@description('False closes the public endpoint; private endpoints then serve the app.')
-param publicAccess bool
+@description('Disabled closes the public endpoint; private endpoints then serve the app.')
+@allowed([
+  'Disabled'
+  'Enabled'
+])
+param publicNetworkAccess string = 'Disabled'
 
 @description('Addresses that may use the public endpoint: { name, from, to }.')
 param allowedIpRanges array
@@ -71,7 +75,7 @@ var appRange = [
     to: outboundIpAddress
   }
 ]
-var firewallRanges = publicAccess ? concat(appRange, allowedIpRanges) : []
+var firewallRanges = publicNetworkAccess == 'Enabled' ? concat(appRange, allowedIpRanges) : []
 
 var serverParameters = [
   {
@@ -148,7 +152,7 @@ resource server 'Microsoft.DBforPostgreSQL/flexibleServers@2024-08-01' = {
       mode: highAvailability
     }
     network: {
-      publicNetworkAccess: publicAccess ? 'Enabled' : 'Disabled'
+      publicNetworkAccess: publicNetworkAccess
     }
   }
 }

@@ -15,8 +15,12 @@ param tags object
 ])
 param skuName string
 
-@description('False closes the public endpoint; private endpoints then serve the app.')
-param publicAccess bool
+@description('Disabled closes the public endpoint; private endpoints then serve the app.')
+@allowed([
+  'Disabled'
+  'Enabled'
+])
+param publicNetworkAccess string = 'Disabled'
 
 @description('Addresses that may use the public endpoint: { name, from, to, cidr? }.')
 param allowedIpRanges array
@@ -43,6 +47,7 @@ param archiveRetentionDays int
 param logAnalyticsId string
 
 resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
+  // checkov:skip=CKV_AZURE_206:By parameter: zone-redundant in prod, and dev can be lost.
   name: name
   location: location
   tags: tags
@@ -58,7 +63,7 @@ resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
     defaultToOAuthAuthentication: true
     minimumTlsVersion: 'TLS1_2'
     supportsHttpsTrafficOnly: true
-    publicNetworkAccess: publicAccess ? 'Enabled' : 'Disabled'
+    publicNetworkAccess: publicNetworkAccess
     networkAcls: {
       defaultAction: 'Deny'
       // Data Factory's own identity and Azure Monitor's archive come in this way, and by their roles alone.
