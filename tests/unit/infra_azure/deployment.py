@@ -244,7 +244,16 @@ class _Evaluator:
         return None
 
     def _array(self, node: Node, scope: dict[str, Any]) -> list[Any]:
-        return [self.evaluate(each, scope) for each in node.named_children if each.type != "comment"]
+        found, children = [], [each for each in node.named_children if each.type != "comment"]
+        while children:
+            first = children.pop(0)
+            # The grammar takes the first call of an array apart: a name, and what stands in brackets right behind it.
+            if first.type == "identifier" and children and children[0].start_byte == first.end_byte:
+                given = [self.evaluate(each, scope) for each in children.pop(0).named_children]
+                found.append(self._call(first, given))
+            else:
+                found.append(self.evaluate(first, scope))
+        return found
 
     def _object(self, node: Node, scope: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -308,17 +317,19 @@ class _Evaluator:
         raise BicepError(f"{self.template.path.name}:{at.start_point.row + 1}: {text(at)}: there is no {name}")
 
     def _call_expression(self, node: Node, scope: dict[str, Any]) -> Any:
-        name, arguments = text(node.named_children[0]), node.named_children[1]
-        if name in _CONTEXT:
-            return _CONTEXT[name]
-        if name not in self.functions:
-            raise BicepError(
-                f"{self.template.path.name}:{node.start_point.row + 1}: {name} is no function known here"
-            )
-        if name.startswith("load"):
+        name, arguments = node.named_children
+        if text(name).startswith("load"):
             literal(arguments.named_children[0])
-        given = [self.evaluate(each, scope) for each in arguments.named_children]
-        found = self.functions[name](*given)
+        return self._call(name, [self.evaluate(each, scope) for each in arguments.named_children])
+
+    def _call(self, name: Node, given: list[Any]) -> Any:
+        if text(name) in _CONTEXT:
+            return _CONTEXT[text(name)]
+        if text(name) not in self.functions:
+            raise BicepError(
+                f"{self.template.path.name}:{name.start_point.row + 1}: {text(name)} is no function known here"
+            )
+        found = self.functions[text(name)](*given)
         unknown = isinstance(found, str) and any(isinstance(each, Runtime) for each in given)
         return Runtime(found) if unknown else found
 
@@ -402,4 +413,6 @@ def _is_label(node: Node) -> bool:
     if parent is None:
         return False
     first = parent.named_children[0] == node
-    return (parent.type == "object_property" and first) or (parent.type == "call_expression" and first)
+    following = node.next_sibling
+    called = parent.type == "array" and following is not None and following.start_byte == node.end_byte
+    return called or (parent.type in ("object_property", "call_expression") and first)
