@@ -48,7 +48,7 @@ resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
       defaultAction: 'Deny'
       bypass: 'AzureServices'
       ipRules: [for entry in allowedIpRanges: {
-        value: entry.?cidr ?? entry.from
+        value: entry.?cidr ?? (entry.from)
       }]
       virtualNetworkRules: [
         {

@@ -71,7 +71,7 @@ resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
       // A single address is written without its mask here; the service refuses /31 and /32.
       ipRules: [for entry in allowedIpRanges: {
         action: 'Allow'
-        value: entry.?cidr ?? entry.from
+        value: entry.?cidr ?? (entry.from)
       }]
       virtualNetworkRules: [
         {
