@@ -92,6 +92,15 @@ class Settings(BaseSettings):
     cors_origins: str = ""
     error_rate_warning_percent: float = Field(0.2, ge=0, le=100)
 
+    enable_workflow: bool = False
+    workflow_approval: Literal["never", "widening"] = "never"
+    share_drift_policy: Literal["report", "repair"] = "report"
+    drift_schedule: str = "0 15 * * * *"
+    azure_queue_name: str = "sharepack-processing"
+    domain_db_connection_string: SecretStr | None = None
+    databricks_hosts: str = ""
+    databricks_token: SecretStr | None = None
+
     @property
     def sslmode(self) -> str:
         """The TLS mode for PostgreSQL: verify-full unless told otherwise or the server is on this machine."""
@@ -100,7 +109,16 @@ class Settings(BaseSettings):
     @property
     def allowed_connector_hosts(self) -> tuple[str, ...]:
         """Hosts that a connector may name, lower case; empty means none."""
-        return tuple(host.strip().lower() for host in self.connector_hosts.split(",") if host.strip())
+        return _hosts(self.connector_hosts)
+
+    @property
+    def allowed_databricks_hosts(self) -> tuple[str, ...]:
+        """Workspaces that share packs may name, as `host[:port]`, lower case; empty means none."""
+        return _hosts(self.databricks_hosts)
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    return tuple(host.strip().lower() for host in text.split(",") if host.strip())
 
 
 def load_settings() -> Settings:

@@ -29,12 +29,16 @@ _FETCH_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls. `tenants` None means every tenant; an empty set sees nothing."""
+    """Who calls. `tenants` None means every tenant; an empty set sees nothing.
+
+    `subject` is the object id, `name` the user principal name; `is_app`: a service, signed in as itself.
+    """
 
     subject: str
     name: str
     roles: frozenset[str]
     tenants: frozenset[str] | None
+    is_app: bool = False
 
     def sees(self, tenant: str) -> bool:
         """Whether what belongs to `tenant` exists for this caller."""
@@ -217,9 +221,10 @@ def _caller(claims: Mapping[str, Any]) -> Caller:
     texts = [role for role in roles if isinstance(role, str)]
     tenants = frozenset(role.removeprefix("tenant:") for role in texts if role.startswith("tenant:"))
     name = claims.get("preferred_username") or claims.get("azp") or subject
-    return Caller(
-        subject, str(name), frozenset(texts) & frozenset(ROLES), None if "*" in tenants else tenants
-    )
+    # Tokens of services carry no user name; `idtyp` is an optional claim that not every registration asks for.
+    is_app = claims.get("idtyp") == "app" or ("azp" in claims and "preferred_username" not in claims)
+    seen = None if "*" in tenants else tenants
+    return Caller(subject, str(name), frozenset(texts) & frozenset(ROLES), seen, is_app)
 
 
 def _rsa_keys(document: Mapping[str, Any]) -> dict[str, jwt.PyJWK]:

@@ -139,7 +139,7 @@ class Handler(socketserver.BaseRequestHandler):
     def _read(self, path: list[str], query: dict[str, str]) -> tuple[int, list[bytes]]:
         if path == ["apis"]:
             return 200, [json.dumps([_described(table) for table in self.stock.tables.values()]).encode()]
-        table = self.stock.tables.get(path[-1])
+        table = self.stock.tables.get(path[-1]) if path[0] in ("changes", "data") else None
         if table is None or int(query.get("page_size", content.PAGE_ROWS)) != content.PAGE_ROWS:
             return 404 if table is None else 400, [b"{}"]
         if path[0] == "changes":

@@ -67,6 +67,14 @@ def test_good_token_names_caller_roles_and_tenants() -> None:
     assert (caller.subject, caller.roles, caller.tenants) == ("o", {"operator"}, {"north", "south"})
 
 
+def test_service_is_told_from_a_person() -> None:
+    person = entra().verify(signed())
+    named = entra().verify(signed(azp="portal", preferred_username="ada@example.org"))
+    service = entra().verify(signed(azp="nightly"))
+    assert not person.is_app and not named.is_app
+    assert service.is_app and entra().verify(signed(idtyp="app")).is_app
+
+
 def test_star_sees_every_tenant_and_no_tenant_role_sees_none() -> None:
     assert entra().verify(signed(roles=["tenant:*"])).sees("any")
     assert not entra().verify(signed(roles=["admin"])).sees("default")

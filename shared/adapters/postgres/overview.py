@@ -30,10 +30,8 @@ class Overview:
         """Rows of failed_records, newest first, those after the moment and uid of the page before."""
         at, after_uid = after or (None, None)
         values = {
-            "tenants": None if tenants is None else sorted(tenants),
+            **_scope(tenants, entity_uid, connector_uid),
             "uid": uid,
-            "entity_uid": entity_uid,
-            "connector_uid": connector_uid,
             "status": status,
             "code": code,
             "limit": limit,
@@ -52,12 +50,7 @@ class Overview:
         status: str | None = None,
     ) -> list[Mapping[str, Any]]:
         """entity_uid, code, status, count, oldest, newest; the most frequent first."""
-        values = {
-            "tenants": None if tenants is None else sorted(tenants),
-            "entity_uid": entity_uid,
-            "connector_uid": connector_uid,
-            "status": status,
-        }
+        values = {**_scope(tenants, entity_uid, connector_uid), "status": status}
         with self._database.connection() as connection:
             return list(connection.execute(query("rejects_counted", self._database.schema), values))
 
@@ -69,11 +62,7 @@ class Overview:
         connector_uid: UUID | None = None,
     ) -> list[Mapping[str, Any]]:
         """entity_uid, parent (null: as a whole), children, parents, orphans, oldest."""
-        values = {
-            "tenants": None if tenants is None else sorted(tenants),
-            "entity_uid": entity_uid,
-            "connector_uid": connector_uid,
-        }
+        values = _scope(tenants, entity_uid, connector_uid)
         with self._database.connection() as connection:
             return list(connection.execute(query("pending_counted", self._database.schema), values))
 
@@ -91,9 +80,7 @@ class Overview:
         """Rows of the view pending_children, newest first, those after the moment and uid of the page before."""
         at, after_uid = after or (None, None)
         values = {
-            "tenants": None if tenants is None else sorted(tenants),
-            "entity_uid": entity_uid,
-            "connector_uid": connector_uid,
+            **_scope(tenants, entity_uid, connector_uid),
             "status": status,
             "parent_key": parent_key,
             "limit": limit,
@@ -116,10 +103,8 @@ class Overview:
         """entities, fresh, stale, runs and slices (by status), rows (by outcome), open_rejects, waiting_children,
         orphans, and by_entity: up to `limit` entities of the last 24 hours, the worst share of rejects first."""
         values = {
-            "tenants": None if tenants is None else sorted(tenants),
+            **_scope(tenants, entity_uid, connector_uid),
             "default_interval_s": self._default_interval_s,
-            "entity_uid": entity_uid,
-            "connector_uid": connector_uid,
             "limit": limit,
         }
         schema = self._database.schema
@@ -139,3 +124,13 @@ class Overview:
             return {}
         rows = connection.execute(query("stats_waiting", self._database.schema), values)
         return {row["status"]: row["n"] for row in rows}
+
+
+def _scope(
+    tenants: frozenset[str] | None, entity_uid: UUID | None, connector_uid: UUID | None
+) -> dict[str, Any]:
+    return {
+        "tenants": None if tenants is None else sorted(tenants),
+        "entity_uid": entity_uid,
+        "connector_uid": connector_uid,
+    }

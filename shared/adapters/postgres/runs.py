@@ -95,8 +95,9 @@ class Runs:
             # A delta by row version never deletes: what is allowed must reach the pass that does.
             purpose = "sweep"
             config = self._freeze(connection, entity_uid, generation, purpose)
+        run_uid = self._uuid7()
         run = {
-            "uid": self._uuid7(),
+            "uid": run_uid,
             "entity": entity_uid,
             "connector": entity["connector_uid"],
             "lane": "delta" if purpose in ("delta", "retry") else "bulk",
@@ -107,25 +108,28 @@ class Runs:
             "watermark": state["watermark"] if config.strategy == "rowversion" else None,
             "waits_for": _parents_first(config) if purpose == "delta" else [],
         }
-        connection.execute(query("run_insert", self._schema), run | asked)
+        self._insert(connection, run | asked)
+        if also is not None:
+            also(connection, run_uid, generation)
+        if asked["allow_deletes"] is not None:
+            self._audit(connection, asked["requested_by"], "allow_deletes", str(run_uid), asked)
+        limit = {"connector": entity["connector_uid"], "limit": entity["limit_of_connector"]}
+        connection.execute(query("admit", self._schema), limit)
+        return run_uid
+
+    def _insert(self, connection: Connection, run: dict[str, Any]) -> None:
+        """The run with its first slice; a backfill goes on where one before it ended."""
+        connection.execute(query("run_insert", self._schema), run)
         first = {
             "run": run["uid"],
             "slice": 0,
-            "connector": entity["connector_uid"],
-            "kind": "retry" if purpose == "retry" else "walk",
+            "connector": run["connector"],
+            "kind": "retry" if run["purpose"] == "retry" else "walk",
             "admitted": False,
         }
         connection.execute(query("slice_insert", self._schema), first)
-        if purpose == "backfill":
+        if run["purpose"] == "backfill":
             connection.execute(query("backfill_resume", self._schema), {"run": run["uid"]})
-        if also is not None:
-            also(connection, run["uid"], generation)
-        if asked["allow_deletes"] is not None:
-            self._audit(connection, asked["requested_by"], "allow_deletes", str(run["uid"]), asked)
-        limit = {"connector": entity["connector_uid"], "limit": entity["limit_of_connector"]}
-        connection.execute(query("admit", self._schema), limit)
-        uid: UUID = run["uid"]
-        return uid
 
     def create_in(
         self, connection: Connection, entity_uid: UUID, purpose: str, asked: dict[str, Any]

@@ -25,8 +25,9 @@ class RunError:
 class RunView:
     """A run, its counters summed over its slices.
 
-    fetched = inserted + updated + unchanged + superseded + rejected + held. The interface answers with this very
-    class, so that its fields stand in one list.
+    fetched = inserted + updated + unchanged + superseded + rejected + held. `purpose` says what the run is for: delta,
+    sweep, refresh, retry, window, backfill, rehash or verify. The interface answers with this very class, so that
+    its fields stand in one list.
     """
 
     uid: UUID
@@ -51,3 +52,4 @@ class RunView:
     watermark_end: str | None
     error: RunError | None
     requested_by: str
+    purpose: str

@@ -1,4 +1,4 @@
-SELECT r.uid, r.entity_uid, r.strategy, r.trigger, r.status, r.started_at, r.completed_at, r.watermark_start,
+SELECT r.uid, r.entity_uid, r.strategy, r.purpose, r.trigger, r.status, r.started_at, r.completed_at, r.watermark_start,
        r.watermark_end, r.error, r.requested_by, r.created_at, s.*
 FROM {schema}.sync_runs r JOIN {schema}.connectors c ON c.uid = r.connector_uid
 CROSS JOIN LATERAL (

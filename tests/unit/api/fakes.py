@@ -209,7 +209,13 @@ class FakeRuns:
         self.asked.append({"purpose": purpose, "trigger": trigger, **more})
         uid = uuid4()
         empty: dict[str, Any] = {f.name: 0 for f in fields(RunView)} | {"error": None}
-        known = {"strategy": "hash", "trigger": trigger, "status": "queued", "requested_by": requested_by}
+        known = {
+            "strategy": "hash",
+            "purpose": purpose,
+            "trigger": trigger,
+            "status": "queued",
+            "requested_by": requested_by,
+        }
         known |= dict.fromkeys(("started_at", "completed_at", "watermark_start", "watermark_end"))
         self.runs[uid] = RunView(**empty | known | {"uid": uid, "entity_uid": entity_uid})
         return uid

@@ -274,7 +274,7 @@ def test_run_has_the_fields_of_the_contract() -> None:
     assert set(run) == {
         "uid", "entity_uid", "strategy", "trigger", "status", "attempt", "slices", "started_at", "completed_at",
         "fetched", "inserted", "updated", "unchanged", "superseded", "rejected", "held", "released", "soft_deleted",
-        "watermark_start", "watermark_end", "error", "requested_by",
+        "watermark_start", "watermark_end", "error", "requested_by", "purpose",
     }  # fmt: skip
     assert world.ask("GET", f"/api/v1/sync/status/{world.run}").json() == run
 
@@ -388,6 +388,7 @@ def test_run_is_answered_with_the_fields_that_clients_were_promised() -> None:
     promised = (
         "uid entity_uid strategy trigger status attempt slices started_at completed_at fetched inserted updated"
         " unchanged superseded rejected held released soft_deleted watermark_start watermark_end error requested_by"
+        " purpose"
     )
     world = World()
     answers = [world.ask("GET", f"/api/v1/{path}/{world.run}").json() for path in ("runs", "sync/status")]

@@ -1,0 +1,12 @@
+"""Share packs: from an uploaded file to provisioned Delta Shares.
+
+    parsing    bytes -> SharePack          YAML or Excel, one model, every fault with its place
+    rules      SharePack -> findings       what can be said without asking anybody
+    preflight  SharePack -> findings       what the directory and the workspace say
+    plan       pack, others, observed -> Plan      ordered actions with reasons, and a hash that approvals sign
+    approval   Plan, policy -> who must sign
+    apply      Plan -> journalled calls    resumable after any of them
+    exposure   contributions -> who can read what, now or on a day
+
+Pure but for the Protocols in `ports`; the adapters that fulfil them live in shared/adapters.
+"""
