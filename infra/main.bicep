@@ -354,8 +354,9 @@ var callerSettings = {
 }
 var workflowSettings = {
   ENABLE_WORKFLOW: enableWorkflow ? 'true' : 'false'
-  WORKFLOW_APPROVAL: 'widening'
+  WORKFLOW_APPROVAL: 'never'
   SHARE_DRIFT_POLICY: 'report'
+  DRIFT_SCHEDULE: '0 15 * * * *'
   DATABRICKS_HOSTS: databricksHosts
   AZURE_QUEUE_NAME: sharePackQueue
   DIRECTORY_QUEUE_NAME: directoryQueue
