@@ -2,6 +2,8 @@
 -- psql, in the service's database and on port 5432, after the first migration. Running it again changes nothing.
 SELECT pgaadauth_create_principal(:'factory', false, false)
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'factory');
+-- Whoever makes a schema for another role, or sets what its tables grant, has to belong to that role.
+GRANT :"app" TO CURRENT_USER;
 GRANT USAGE ON SCHEMA bridge TO :"factory";
 GRANT SELECT ON bridge.tenants, bridge.tenant_regions, bridge.connectors, bridge.entities, bridge.field_mappings,
     bridge.erp_sync_state, bridge.sync_runs, bridge.sync_slices, bridge.failed_records, bridge.background_sync_schedule
