@@ -18,12 +18,10 @@ from pathlib import Path
 from typing import Any
 
 MODELS = json.loads((Path(__file__).parent / "models.json").read_text())
-# The document says how it signs in by a property that its published model lacks.
-EXTRA = {
-    "AzurePostgreSqlLinkedServiceTypeProperties": {"authenticationType"},
-    # Site.functionAppConfig and its like are complete; a resource's own envelope is not part of every model.
-    "": {"location", "tags", "kind", "sku", "identity", "name"},
-}
+# What a published model lacks: how this document says that it signs in.
+EXTRA = {"AzurePostgreSqlLinkedServiceTypeProperties": {"authenticationType"}}
+# A resource's envelope, which some models leave out.
+ENVELOPE = {"location", "tags", "kind", "sku", "identity", "name"}
 
 
 def problems(kind: str, where: str, body: dict[str, Any]) -> Iterator[str]:
@@ -33,7 +31,7 @@ def problems(kind: str, where: str, body: dict[str, Any]) -> Iterator[str]:
         return
     module, _, name = MODELS[kind].rpartition(".")
     model = getattr(importlib.import_module(f"azure.mgmt.{module}"), name)
-    yield from _object(model, body, where, EXTRA[""])
+    yield from _object(model, body, where, ENVELOPE)
 
 
 def _object(model: Any, value: Any, where: str, extra: set[str]) -> Iterator[str]:
@@ -42,7 +40,10 @@ def _object(model: Any, value: Any, where: str, extra: set[str]) -> Iterator[str
         return
     model = _narrowed(model, value)
     fields = _fields(model)
-    known = {**fields, **{name: Any for name in extra | EXTRA.get(model.__name__, set()) if name not in fields}}
+    known = {
+        **fields,
+        **{name: Any for name in extra | EXTRA.get(model.__name__, set()) if name not in fields},
+    }
     for name, each in value.items():
         if name not in known:
             yield f"{where}.{name}: {model.__name__} has no such property"
@@ -57,24 +58,33 @@ def _value(hint: Any, value: Any, where: str) -> Iterator[str]:
     if hint is Any or value is None:
         return
     if origin in (typing.Union, types.UnionType):
-        kinds = [each for each in arguments if each is not type(None)]
-        found = [list(_value(each, value, where)) for each in kinds]
-        # A union of a text and an enumeration means the enumeration.
-        names = [i for i, each in enumerate(kinds) if inspect.isclass(each) and issubclass(each, enum.Enum)]
-        yield from found[names[0]] if names else min(found, key=len)
+        yield from _union(arguments, value, where)
     elif origin is list:
         for i, each in enumerate(value if isinstance(value, list) else [value]):
             yield from _value(arguments[0], each, f"{where}[{i}]")
     elif origin is dict:
         for name, each in value.items():
             yield from _value(arguments[1], each, f"{where}.{name}")
-    elif inspect.isclass(hint) and issubclass(hint, enum.Enum):
-        if value not in {each.value for each in hint}:
-            yield f"{where}: {value!r} is none of {', '.join(str(each.value) for each in hint)}"
-    elif inspect.isclass(hint) and (hasattr(hint, "_is_model") or hasattr(hint, "_attribute_map")):
-        yield from _object(hint, value, where, set())
-    elif hint in (str, int, bool, float) and type(value) is not hint and not (hint is float and type(value) is int):
-        yield f"{where}: {value!r} is no {hint.__name__}"
+    elif inspect.isclass(hint):
+        yield from _plain(hint, value, where)
+
+
+def _union(kinds: tuple[Any, ...], value: Any, where: str) -> Iterator[str]:
+    """A union of a text and an enumeration means the enumeration; of any others the one that fits best."""
+    real = [each for each in kinds if each is not type(None)]
+    listed = [each for each in real if inspect.isclass(each) and issubclass(each, enum.Enum)]
+    found = [list(_value(each, value, where)) for each in listed or real]
+    yield from min(found, key=len)
+
+
+def _plain(kind: Any, value: Any, where: str) -> Iterator[str]:
+    if issubclass(kind, enum.Enum):
+        if value not in {each.value for each in kind}:
+            yield f"{where}: {value!r} is none of {', '.join(str(each.value) for each in kind)}"
+    elif hasattr(kind, "_is_model") or hasattr(kind, "_attribute_map"):
+        yield from _object(kind, value, where, set())
+    elif kind in (str, int, bool, float) and type(value) not in ({int, float} if kind is float else {kind}):
+        yield f"{where}: {value!r} is no {kind.__name__}"
 
 
 @cache
@@ -82,7 +92,10 @@ def _fields(model: Any) -> dict[str, Any]:
     """Property names as they are sent, and what they hold."""
     if hasattr(model, "_attribute_map"):
         return _nested(model)
-    scope = {"_models": sys.modules[model.__module__.rpartition(".")[0]], **vars(sys.modules[model.__module__])}
+    scope = {
+        "_models": sys.modules[model.__module__.rpartition(".")[0]],
+        **vars(sys.modules[model.__module__]),
+    }
     hints = typing.get_type_hints(model, localns=scope)
     found = {}
     for base in reversed(model.__mro__):
@@ -132,9 +145,14 @@ def _required(model: Any) -> set[str]:
             if type(field).__name__ == "_RestField":
                 sent = field._rest_name_input or name
                 writable = field._visibility is None or "create" in field._visibility
-                if writable and sent in fields and not _optional(fields[sent]) and not field._is_discriminator:
+                if (
+                    writable
+                    and sent in fields
+                    and not _optional(fields[sent])
+                    and not field._is_discriminator
+                ):
                     found.add(sent)
-    return found - EXTRA[""]
+    return found - ENVELOPE
 
 
 def _optional(hint: Any) -> bool:

@@ -36,7 +36,11 @@ def scan(path: Path) -> dict[str, Any]:
         "checked": sorted({each.resource for each in [*found.passed_checks, *found.failed_checks]}),
         "passed": len(found.passed_checks),
         "skipped": [
-            {"check": each.check_id, "resource": each.resource, "reason": each.check_result["suppress_comment"]}
+            {
+                "check": each.check_id,
+                "resource": each.resource,
+                "reason": each.check_result["suppress_comment"],
+            }
             for each in found.skipped_checks
         ],
         "failed": [

@@ -65,7 +65,9 @@ def test_hourly_report_fills_the_columns_of_its_table(world: World) -> None:
     (line,) = world.sql(hourly(datetime.now(UTC) + timedelta(hours=1)))
     schema = (FOLDER / "sql/reporting.sql").read_text()
     declared = schema.partition("CREATE TABLE reporting.hourly_runs (")[2].partition(");")[0]
-    columns = {each.split()[0] for each in declared.strip().splitlines() if not each.strip().startswith("CONSTRAINT")}
+    columns = {
+        each.split()[0] for each in declared.strip().splitlines() if not each.strip().startswith("CONSTRAINT")
+    }
     assert set(line) == columns
 
 
@@ -74,7 +76,7 @@ def test_backup_holds_every_row_as_a_document(world: World) -> None:
     asked = query("DailyBackupPipeline", "BackUpTable")
     for each in tables:
         kept = world.sql(str(rendered(asked, {"item": each})))
-        (counted,) = world.sql(f'SELECT count(*) AS rows FROM {each["schema"]}.{each["table"]}')
+        (counted,) = world.sql(f"SELECT count(*) AS rows FROM {each['schema']}.{each['table']}")
         assert len(kept) == counted["rows"]
     (entity,) = world.sql(str(rendered(asked, {"item": {"schema": "bridge", "table": "entities"}})))
     assert json.loads(entity["document"])["slug"] == "t"
@@ -120,7 +122,11 @@ def test_factory_reads_what_it_reads_and_writes_only_where_copies_land(
         assert admin.execute(hourly(datetime.now(UTC) + timedelta(hours=1)).encode()).fetchone()
         admin.execute('TRUNCATE TABLE "landing"."planes"')
         admin.execute("INSERT INTO landing.planes VALUES ('N1')")
-        for refused in ("DELETE FROM bridge.sync_runs", "SELECT FROM public.t", "CREATE TABLE landing.x (y int)"):
+        for refused in (
+            "DELETE FROM bridge.sync_runs",
+            "SELECT FROM public.t",
+            "CREATE TABLE landing.x (y int)",
+        ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 admin.execute(refused.encode())
         admin.execute("RESET ROLE")

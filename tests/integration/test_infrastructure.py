@@ -23,7 +23,8 @@ UNMODELLED = {"Microsoft.Insights/diagnosticSettings", "Microsoft.Resources/reso
 @pytest.fixture(scope="session")
 def environment() -> Path:
     """The Python of the scanner and the models."""
-    found = subprocess.run(["sh", "infra/checks/install.sh"], cwd=ROOT, capture_output=True, text=True)
+    install = ["sh", "infra/checks/install.sh"]
+    found = subprocess.run(install, check=False, cwd=ROOT, capture_output=True, text=True)
     assert found.returncode == 0, found.stdout + found.stderr
     return ROOT / ".local/checks/bin/python"
 
@@ -31,7 +32,11 @@ def environment() -> Path:
 def answer(python: Path, script: str, *arguments: str, given: object = None) -> Any:
     """What a script of the checks says."""
     found = subprocess.run(
-        [python, CHECKS / script, *arguments], capture_output=True, text=True, input=json.dumps(given)
+        [python, CHECKS / script, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        input=json.dumps(given),
     )
     assert found.returncode == 0, found.stderr[-2000:]
     return json.loads(found.stdout.splitlines()[-1])
@@ -67,7 +72,9 @@ def test_scanner_finds_nothing_that_was_not_answered(scanned: dict[str, Any]) ->
     }
     failed = [each for found in scanned["files"].values() for each in found["failed"]]
     assert [each for each in failed if (each["check"], each["resource"]) not in dismissed] == []
-    assert dismissed == {(each["check"], each["resource"]) for each in failed}, "an answer that nothing asks for"
+    assert dismissed == {(each["check"], each["resource"]) for each in failed}, (
+        "an answer that nothing asks for"
+    )
 
 
 def test_every_suppression_has_a_reason(scanned: dict[str, Any]) -> None:
@@ -113,7 +120,12 @@ WRONG = [
     ("Microsoft.Network/virtualNetworks", "subnets", [{"nam": "x"}], "has no such property"),
     ("Microsoft.Insights/scheduledQueryRules", "window", "PT5M", "has no such property"),
     ("Microsoft.DataFactory/factories/pipelines", "activities", [{"name": "x", "type": "Copy"}], "needs it"),
-    ("Microsoft.DataFactory/factories/triggers", "typeProperties", {"recurrance": {}}, "has no such property"),
+    (
+        "Microsoft.DataFactory/factories/triggers",
+        "typeProperties",
+        {"recurrance": {}},
+        "has no such property",
+    ),
 ]
 
 

@@ -4,32 +4,25 @@ It stands in for the compiler, which no package index carries: it knows names, m
 and the functions listed below, and refuses the rest. It knows no resource's schema.
 """
 
-import hashlib
-import json
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from tests.unit.infra_azure.syntax import BicepError, Declaration, Template, literal, parse, text, unescaped, walk
 from tree_sitter import Node
 
-GROUP = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg-test"
-_CONTEXT: dict[str, Any] = {
-    "resourceGroup": {"id": GROUP, "name": "rg-test", "location": "norwayeast"},
-    "subscription": {
-        "id": "/subscriptions/11111111-1111-1111-1111-111111111111",
-        "subscriptionId": "11111111-1111-1111-1111-111111111111",
-        "tenantId": "22222222-2222-2222-2222-222222222222",
-    },
-    "deployment": {"name": "test", "location": "norwayeast"},
-    "environment": {
-        "portal": "https://portal.azure.com",
-        "suffixes": {"storage": "core.windows.net", "sqlServerHostname": ".database.windows.net"},
-    },
-}
+from tests.unit.infra_azure.functions import CONTEXT, GROUP, functions
+from tests.unit.infra_azure.syntax import (
+    BicepError,
+    Declaration,
+    Template,
+    literal,
+    parse,
+    text,
+    unescaped,
+    walk,
+)
+
 _PRIMITIVES: dict[str, type | tuple[type, ...]] = {
     "string": str,
     "int": int,
@@ -62,7 +55,7 @@ class Resource:
     def id(self) -> str:
         """As resource ids are written."""
         if self.type == "Microsoft.Resources/resourceGroups":
-            return f"{_CONTEXT['subscription']['id']}/resourceGroups/{self.name}"
+            return f"{CONTEXT['subscription']['id']}/resourceGroups/{self.name}"
         names, (provider, *kinds) = self.name.split("/"), self.type.split("/")
         pairs = "/".join(f"{kind}/{name}" for kind, name in zip(kinds, names, strict=True))
         return f"{self.scope.id if self.scope else GROUP}/providers/{provider}/{pairs}"
@@ -97,7 +90,7 @@ class _Evaluator:
         self.template, self.symbols = template, template.symbols
         self.values: dict[str, Any] = {}
         self.deployed = Deployed(template, self._parameters(given))
-        self.functions = _functions(template.path.parent)
+        self.functions = functions(template.path.parent)
 
     def run(self) -> Deployed:
         for name in self.symbols:
@@ -137,7 +130,7 @@ class _Evaluator:
             raise BicepError(f"{self.template.path.name}: has no parameter {', '.join(sorted(unknown))}")
         found: dict[str, Any] = {}
         self.deployed = Deployed(self.template, found)
-        self.functions = _functions(self.template.path.parent)
+        self.functions = functions(self.template.path.parent)
         for name, parameter in declared.items():
             if name not in given and parameter.value is None:
                 raise BicepError(f"{self.template.path.name}: parameter {name} is missing")
@@ -168,7 +161,9 @@ class _Evaluator:
             return [self._one(declared, body, scope, build) for body, scope in self._loop(node, {})]
         return self._one(declared, node, {}, build)
 
-    def _one(self, declared: Declaration, node: Node, scope: dict[str, Any], build: Callable[..., Any]) -> Any:
+    def _one(
+        self, declared: Declaration, node: Node, scope: dict[str, Any], build: Callable[..., Any]
+    ) -> Any:
         if node.type == "if_statement":
             condition, node = node.named_children
             if not self.evaluate(condition, scope):
@@ -218,7 +213,9 @@ class _Evaluator:
         return getattr(self, f"_{node.type}", self._unknown)(node, scope)
 
     def _unknown(self, node: Node, scope: dict[str, Any]) -> Any:
-        raise BicepError(f"{self.template.path.name}:{node.start_point.row + 1}: {node.type} is not understood")
+        raise BicepError(
+            f"{self.template.path.name}:{node.start_point.row + 1}: {node.type} is not understood"
+        )
 
     def _identifier(self, node: Node, scope: dict[str, Any]) -> Any:
         name = text(node)
@@ -314,7 +311,9 @@ class _Evaluator:
             return Runtime(f"{of}.{name}")
         if isinstance(of, dict) and (name in of or safe):
             return of.get(name)
-        raise BicepError(f"{self.template.path.name}:{at.start_point.row + 1}: {text(at)}: there is no {name}")
+        raise BicepError(
+            f"{self.template.path.name}:{at.start_point.row + 1}: {text(at)}: there is no {name}"
+        )
 
     def _call_expression(self, node: Node, scope: dict[str, Any]) -> Any:
         name, arguments = node.named_children
@@ -323,8 +322,8 @@ class _Evaluator:
         return self._call(name, [self.evaluate(each, scope) for each in arguments.named_children])
 
     def _call(self, name: Node, given: list[Any]) -> Any:
-        if text(name) in _CONTEXT:
-            return _CONTEXT[text(name)]
+        if text(name) in CONTEXT:
+            return CONTEXT[text(name)]
         if text(name) not in self.functions:
             raise BicepError(
                 f"{self.template.path.name}:{name.start_point.row + 1}: {text(name)} is no function known here"
@@ -359,41 +358,6 @@ def _of_resource(resource: Resource, name: str) -> Any:
     if name in ("properties", "identity", "location", "sku", "tags"):
         return Runtime(f"{resource.symbol}.{name}")
     raise BicepError(f"{resource.symbol}: has no {name}")
-
-
-def _functions(folder: Path) -> dict[str, Callable[..., Any]]:
-    def digest(*parts: str) -> str:
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-    def load(path: str) -> str:
-        return (folder / path).read_text()
-
-    def union(*objects: dict[str, Any]) -> dict[str, Any]:
-        return {key: value for each in objects for key, value in each.items()}
-
-    return {
-        "any": lambda value: value,
-        "concat": lambda *lists: [each for one in lists for each in one],
-        "contains": lambda where, what: what in where,
-        "empty": lambda value: not value,
-        "guid": lambda *parts: str(uuid.uuid5(uuid.NAMESPACE_OID, "\0".join(parts))),
-        "join": lambda parts, between: between.join(parts),
-        "json": json.loads,
-        "length": len,
-        "loadJsonContent": lambda path: json.loads(load(path)),
-        "loadTextContent": load,
-        "replace": lambda where, what, by: where.replace(what, by),
-        "resourceId": lambda kind, *names: f"{GROUP}/providers/{kind}/{'/'.join(names)}",
-        "string": lambda value: value if isinstance(value, str) else json.dumps(value),
-        "subscriptionResourceId": lambda kind, name: (
-            f"{_CONTEXT['subscription']['id']}/providers/{kind}/{name}"
-        ),
-        "take": lambda value, count: value[:count],
-        "toLower": str.lower,
-        "union": union,
-        "uniqueString": lambda *parts: digest(*parts)[:13],
-        "uriComponent": lambda value: quote(value, safe=""),
-    }
 
 
 def names_used(template: Template) -> set[str]:

@@ -154,7 +154,9 @@ def _unknown(document: Document, path: tuple[str, ...], activities: frozenset[st
         case ("dataset" | "linkedService") as root, (first, name) if first == root:
             return "" if name in document.parameters else f"has no parameter {name}"
         case "trigger", _:
-            return "" if path in _TRIGGER[document.properties["type"]] else "is nothing that the trigger knows"
+            return (
+                "" if path in _TRIGGER[document.properties["type"]] else "is nothing that the trigger knows"
+            )
     return f"{'.'.join(map(str, path))} means nothing in a {document.kind}"
 
 
@@ -168,7 +170,9 @@ def _texts(
         for each in node:
             yield from _texts(each, activities, items=items)
     elif isinstance(node, dict):
-        before = activities | {each["activity"] for each in node.get("dependsOn", []) if isinstance(each, dict)}
+        before = activities | {
+            each["activity"] for each in node.get("dependsOn", []) if isinstance(each, dict)
+        }
         looping = node.get("type") == "ForEach"
         for name, each in node.items():
             if name != "parameters" or not _declares(each):

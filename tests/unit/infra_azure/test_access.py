@@ -43,7 +43,9 @@ def only(environment: str, kind: str) -> dict[str, Any]:
 def assigned(environment: str, *, everything: bool) -> set[tuple[str, str, str]]:
     """Who holds which role on what: the kind of resource, or a container's name."""
     found = set()
-    for each in deployed(environment, everything=everything).of_type("Microsoft.Authorization/roleAssignments"):
+    for each in deployed(environment, everything=everything).of_type(
+        "Microsoft.Authorization/roleAssignments"
+    ):
         role = ROLES[each.body["properties"]["roleDefinitionId"].rpartition("/")[2]]
         found.add((each.body["properties"]["principalId"], role, _where(each.scope)))
     return found
@@ -119,7 +121,9 @@ def test_package_and_submissions_have_their_containers(environment: str) -> None
 def test_no_key_or_password_opens_anything(environment: str) -> None:
     assert only(environment, "Microsoft.Storage/storageAccounts")["allowSharedKeyAccess"] is False
     assert only(environment, "Microsoft.Insights/components")["DisableLocalAuth"] is True
-    assert only(environment, "Microsoft.OperationalInsights/workspaces")["features"]["disableLocalAuth"] is True
+    assert (
+        only(environment, "Microsoft.OperationalInsights/workspaces")["features"]["disableLocalAuth"] is True
+    )
     postgres = only(environment, "Microsoft.DBforPostgreSQL/flexibleServers")
     assert postgres["authConfig"]["passwordAuth"] == "Disabled"
     assert postgres["authConfig"]["activeDirectoryAuth"] == "Enabled"
@@ -177,7 +181,10 @@ PUBLIC = (
 def test_private_networking_closes_every_public_door() -> None:
     for kind in PUBLIC:
         assert only("prod", kind)["publicNetworkAccess"] == "Disabled", kind
-    assert only("prod", "Microsoft.DBforPostgreSQL/flexibleServers")["network"]["publicNetworkAccess"] == "Disabled"
+    assert (
+        only("prod", "Microsoft.DBforPostgreSQL/flexibleServers")["network"]["publicNetworkAccess"]
+        == "Disabled"
+    )
     assert not deployed("prod").of_type("Microsoft.DBforPostgreSQL/flexibleServers/firewallRules")
     assert not deployed("prod").of_type("Microsoft.Sql/servers/firewallRules")
     assert deployed("prod").outputs["publicNetworkAccess"] is False
@@ -203,7 +210,10 @@ def test_public_doors_open_to_named_addresses_alone() -> None:
     assert [each["value"] for each in vault["ipRules"]] == ["198.51.100.0/24", "203.0.113.7"]
     site = only("dev", "Microsoft.Web/sites")["siteConfig"]
     assert site["ipSecurityRestrictionsDefaultAction"] == "Deny"
-    assert [each["ipAddress"] for each in site["ipSecurityRestrictions"]] == ["198.51.100.0/24", "203.0.113.7/32"]
+    assert [each["ipAddress"] for each in site["ipSecurityRestrictions"]] == [
+        "198.51.100.0/24",
+        "203.0.113.7/32",
+    ]
     assert firewall("Microsoft.DBforPostgreSQL/flexibleServers/firewallRules") == {
         ("function-app", "outboundAddress.properties.ipAddress", "outboundAddress.properties.ipAddress"),
         ("office", "198.51.100.0", "198.51.100.255"),
@@ -229,14 +239,20 @@ def firewall(kind: str) -> set[tuple[str, str, str]]:
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_no_firewall_admits_all_of_azure(environment: str) -> None:
-    for kind in ("Microsoft.DBforPostgreSQL/flexibleServers/firewallRules", "Microsoft.Sql/servers/firewallRules"):
+    for kind in (
+        "Microsoft.DBforPostgreSQL/flexibleServers/firewallRules",
+        "Microsoft.Sql/servers/firewallRules",
+    ):
         for each in deployed(environment).of_type(kind):
             assert each.body["properties"]["startIpAddress"] != "0.0.0.0"
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_app_leaves_by_one_address_through_its_delegated_subnet(environment: str) -> None:
-    subnets = {each["name"]: each["properties"] for each in only(environment, "Microsoft.Network/virtualNetworks")["subnets"]}
+    subnets = {
+        each["name"]: each["properties"]
+        for each in only(environment, "Microsoft.Network/virtualNetworks")["subnets"]
+    }
     (delegation,) = subnets["app"]["delegations"]
     assert delegation["properties"]["serviceName"] == "Microsoft.App/environments"
     assert subnets["app"]["natGateway"]["id"]

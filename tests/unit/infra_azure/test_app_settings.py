@@ -106,8 +106,16 @@ def test_defaults_are_those_that_the_code_has() -> None:
                   "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY"}  # fmt: skip
     for name, field in Settings.model_fields.items():
         sent, said = field.alias or name.upper(), field.default
-        if sent in ours and sent not in deliberate and said is not None and isinstance(said, str | int | float):
-            assert ours[sent].lower() in {str(said).lower(), str(int(said)) if isinstance(said, float) else ""}, sent
+        if (
+            sent in ours
+            and sent not in deliberate
+            and said is not None
+            and isinstance(said, str | int | float)
+        ):
+            assert ours[sent].lower() in {
+                str(said).lower(),
+                str(int(said)) if isinstance(said, float) else "",
+            }, sent
 
 
 def test_storage_is_reached_by_the_identity() -> None:

@@ -75,7 +75,10 @@ def test_secrets_are_read_from_the_vault_and_nowhere_written() -> None:
 def test_own_stores_are_signed_in_to_by_the_identity() -> None:
     services = factory().documents["linkedService"]
     for name in ("PostgreSqlLinkedService", "AzureSqlLinkedService"):
-        assert services[name].properties["typeProperties"]["authenticationType"] == "SystemAssignedManagedIdentity"
+        assert (
+            services[name].properties["typeProperties"]["authenticationType"]
+            == "SystemAssignedManagedIdentity"
+        )
     assert services["FunctionAppLinkedService"].properties["typeProperties"]["authentication"] == "MSI"
 
 
@@ -154,8 +157,8 @@ def test_copies_of_tables_name_them_as_identifiers() -> None:
     """A name with a quote in it would end the identifier: these names come from people who may start pipelines."""
     for name in ("BulkCopyPipeline", "DailyBackupPipeline"):
         text = json.dumps(factory().documents["pipeline"][name].properties)
-        assert 'TABLE @{' not in text
-        assert 'FROM @{' not in text
+        assert "TABLE @{" not in text
+        assert "FROM @{" not in text
 
 
 def test_bulk_copies_land_where_the_factory_may_write() -> None:

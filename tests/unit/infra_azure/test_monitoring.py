@@ -36,7 +36,9 @@ def said_by_the_code() -> set[str]:
 
 @pytest.mark.parametrize(("where", "query"), queries().items())
 def test_query_reads_tables_that_are_filled(where: str, query: str) -> None:
-    first = set(re.findall(r"(?:^|union \(|\), \()\s*([A-Z]\w+)\b", query)) | set(re.findall(r"\((App\w+)", query))
+    first = set(re.findall(r"(?:^|union \(|\), \()\s*([A-Z]\w+)\b", query)) | set(
+        re.findall(r"\((App\w+)", query)
+    )
     assert first or query.startswith("datatable")
     assert first <= TABLES
 
@@ -76,7 +78,9 @@ def test_every_alert_is_deployed_and_told_to_somebody(environment: str) -> None:
     assert {each.body["properties"]["enabled"] for each in rules} == {environment == "prod"}
     for each in rules:
         assert each.body["properties"]["actions"]["actionGroups"] == [group.id]
-    assert [each["emailAddress"] for each in group.body["properties"]["emailReceivers"]] == ["on-call@example.com"]
+    assert [each["emailAddress"] for each in group.body["properties"]["emailReceivers"]] == [
+        "on-call@example.com"
+    ]
 
 
 def test_alert_looks_at_least_as_far_back_as_it_waits() -> None:

@@ -1,9 +1,11 @@
 """The templates say what they take, use what they take, and hold together without the compiler."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.unit.infra_azure.deployment import Deployed, deploy, names_used
 from tests.unit.infra_azure.environments import ASKED, ENVIRONMENTS, deployed
@@ -52,9 +54,7 @@ def test_every_parameter_and_output_is_described(path: Path) -> None:
 def test_everything_declared_is_used(path: Path) -> None:
     template = parse(path)
     used = names_used(template)
-    idle = {
-        name for name, each in template.symbols.items() if each.kind in ("param", "var") or each.existing
-    }
+    idle = {name for name, each in template.symbols.items() if each.kind in ("param", "var") or each.existing}
     assert idle - used == set()
 
 
@@ -104,7 +104,9 @@ def test_modules_are_given_exactly_their_parameters() -> None:
             for each in walk(declared.value)
             if each.type == "object_property" and text(each.named_children[0]) == "params"
         )
-        names = {text(each.named_children[0]) for each in given.named_children if each.type == "object_property"}
+        names = {
+            text(each.named_children[0]) for each in given.named_children if each.type == "object_property"
+        }
         assert names == set(parse(template.path.parent / declared.of).of_kind("param")), declared.name
 
 
@@ -117,7 +119,9 @@ def test_no_secret_is_a_parameter_or_an_output() -> None:
             if declared.kind in ("param", "output") and "secure" not in declared.decorators:
                 known = (template.path.name, declared.name) in harmless
                 assert known or not telling.search(declared.name), (template.path.name, declared.name)
-    assert not [path for path in templates() if re.search(r"list(Keys|Secrets|Credentials)", path.read_text())]
+    assert not [
+        path for path in templates() if re.search(r"list(Keys|Secrets|Credentials)", path.read_text())
+    ]
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -200,3 +204,13 @@ def test_what_is_handed_on_is_what_the_deployment_script_reads() -> None:
         "MidnightBackupTrigger",
         "SubmissionArrivedTrigger",
     ]
+
+
+def test_azd_finds_the_template_its_parameters_and_the_app() -> None:
+    described = yaml.safe_load((INFRA.parent / "azure.yaml").read_text())
+    module = described["infra"]["module"]
+    asked = json.loads((INFRA / f"{module}.parameters.json").read_text())["parameters"]
+    declared = parse(INFRA / f"{module}.bicep").of_kind("param")
+    assert {name for name, each in declared.items() if each.value is None} <= set(asked) <= set(declared)
+    (app,) = deployed("dev").of_type("Microsoft.Web/sites")
+    assert set(described["services"]) == {app.body["tags"]["azd-service-name"]}

@@ -86,7 +86,9 @@ def test_no_secret_is_kept_where_federation_serves(path: Path) -> None:
 
 def test_every_promised_python_is_tested() -> None:
     matrix = read("check")["jobs"]["test"]["strategy"]["matrix"]["python"]
-    promised = re.search(r'requires-python = ">=3\.(\d+),<3\.(\d+)"', (INFRA.parent / "pyproject.toml").read_text())
+    promised = re.search(
+        r'requires-python = ">=3\.(\d+),<3\.(\d+)"', (INFRA.parent / "pyproject.toml").read_text()
+    )
     assert promised
     assert matrix == [f"3.{minor}" for minor in range(int(promised[1]), int(promised[2]))]
 
