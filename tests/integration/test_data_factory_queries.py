@@ -15,11 +15,6 @@ from tests.integration.harness import MakeWorld, World
 from tests.unit.infra_azure.expressions import rendered
 from tests.unit.infra_azure.factory import FOLDER, factory
 
-_PRINCIPAL = """
-CREATE FUNCTION public.pgaadauth_create_principal(name text, boolean, boolean) RETURNS text LANGUAGE plpgsql AS $$
-BEGIN EXECUTE format('CREATE ROLE %I', name); RETURN name; END $$
-"""
-
 
 @pytest.fixture
 def world(make_world: MakeWorld) -> World:
@@ -84,19 +79,18 @@ def test_backup_holds_every_row_as_a_document(world: World) -> None:
 
 @pytest.fixture
 def roles(world: World) -> Iterator[tuple[str, str]]:
-    """Names of the factory's role and the app's, as the script makes them; gone afterwards."""
+    """Names of the factory's role and the app's; both gone afterwards."""
     names = f"adf-{uuid4().hex[:8]}", f"id-{uuid4().hex[:8]}"
     with psycopg.connect(world.conninfo, autocommit=True) as admin:
-        admin.execute(_PRINCIPAL)
-        admin.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(names[1])))
+        for name in names:
+            admin.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(name)))
         admin.execute(sql.SQL("GRANT CREATE, CONNECT ON DATABASE {} TO {}").format(
             sql.Identifier(admin.info.dbname), sql.Identifier(names[1])
         ))  # fmt: skip
         yield names
         for name in names:
-            if admin.execute("SELECT FROM pg_roles WHERE rolname = %s", [name]).fetchone() is not None:
-                admin.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(sql.Identifier(name)))
-                admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+            admin.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(sql.Identifier(name)))
+            admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
 
 
 def grant(admin: psycopg.Connection[Any], names: tuple[str, str]) -> None:

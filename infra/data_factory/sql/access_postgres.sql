@@ -1,7 +1,6 @@
 -- What the factory may do in PostgreSQL; :factory is its name, :app the app's role. Run by an Entra administrator with
 -- psql, in the service's database and on port 5432, after the first migration. Running it again changes nothing.
-SELECT pgaadauth_create_principal(:'factory', false, false)
-WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'factory');
+-- The role itself is made before, in the database postgres: SELECT pgaadauth_create_principal('<factory>', false, false).
 -- Whoever makes a schema for another role, or sets what its tables grant, has to belong to that role.
 GRANT :"app" TO CURRENT_USER;
 GRANT USAGE ON SCHEMA bridge TO :"factory";

@@ -102,7 +102,7 @@ def test_pull_requests_are_checked_built_and_compared() -> None:
 
 
 def test_deployment_is_the_scripts_and_never_cut_off() -> None:
-    assert 'infra/deploy.sh --env "$ENVIRONMENT"' in runs("deploy")
+    assert 'bash infra/deploy.sh --env "$ENVIRONMENT"' in runs("deploy")
     assert read("deploy")["concurrency"]["cancel-in-progress"] is False
     assert read("deploy")["on"]["workflow_dispatch"]["inputs"]["environment"]["options"] == ["dev", "prod"]
 
