@@ -84,6 +84,13 @@ def test_no_secret_is_kept_where_federation_serves(path: Path) -> None:
     assert "secrets." not in path.read_text()
 
 
+@pytest.mark.parametrize("path", PATHS, ids=named)
+def test_failure_before_a_pipe_fails_the_step(path: Path) -> None:
+    """The runner's own choice of shell forgets it; naming bash turns pipefail on."""
+    shell = read(path.stem).get("defaults", {}).get("run", {}).get("shell")
+    assert shell == "bash" or not any("|" in step.get("run", "") for step in steps(path))
+
+
 def test_every_promised_python_is_tested() -> None:
     matrix = read("check")["jobs"]["test"]["strategy"]["matrix"]["python"]
     promised = re.search(
