@@ -1,6 +1,6 @@
-"""The templates as two readers see them that are not ours: a security scanner, and the services' own models.
+"""The templates as readers see them that are not ours: a security scanner, the services' models, the queries' parser.
 
-Both live in an environment of their own, which the first test makes; `make infra-check` runs this file alone.
+They live in an environment of their own, which the first test makes; `make infra-check` runs this file alone.
 """
 
 import json
@@ -13,6 +13,7 @@ import pytest
 from tests.unit.infra_azure.deployment import deploy
 from tests.unit.infra_azure.environments import ASKED, ENVIRONMENTS, deployed
 from tests.unit.infra_azure.syntax import INFRA, parse, templates
+from tests.unit.infra_azure.test_monitoring import queries
 
 ROOT = INFRA.parent
 CHECKS = INFRA / "checks"
@@ -29,10 +30,10 @@ def environment() -> Path:
     return ROOT / ".local/checks/bin/python"
 
 
-def answer(python: Path, script: str, *arguments: str, given: object = None) -> Any:
+def answer(program: Path, script: str, *arguments: str, given: object = None) -> Any:
     """What a script of the checks says."""
     found = subprocess.run(
-        [python, CHECKS / script, *arguments],
+        [program, CHECKS / script, *arguments],
         check=False,
         capture_output=True,
         text=True,
@@ -138,3 +139,21 @@ def test_body_that_its_service_would_refuse_is_refused(
     found = answer(environment, "bodies.py", given=[wrong])
     assert found
     assert any(said in each for each in found)
+
+
+def said_of_queries(environment: Path, asked: dict[str, str]) -> list[str]:
+    """What the parser of Log Analytics says."""
+    modules = str(environment.parents[1] / "kusto")
+    found: list[str] = answer(environment.with_name("node"), "kusto/queries.cjs", modules, given=asked)
+    return found
+
+
+def test_queries_are_understood(environment: Path) -> None:
+    assert said_of_queries(environment, queries()) == []
+
+
+@pytest.mark.parametrize(
+    "query", ["AppTraces | wher Message == 'x'", "AppTraces | where Gone == 'x'", "Apptraces | take 1", "AppTraces |"]
+)  # fmt: skip
+def test_query_that_would_fail_is_found(environment: Path, query: str) -> None:
+    assert said_of_queries(environment, {"q": query})
