@@ -84,6 +84,7 @@ resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
 // The tag is how azd finds the app that a service of azure.yaml means.
 resource app 'Microsoft.Web/sites@2024-04-01' = {
   // checkov:skip=CKV_AZURE_17:Callers prove themselves by Entra tokens; a client certificate would prove nothing more.
+  // checkov:skip=CKV_AZURE_78:Flex Consumption has no FTP and refuses the setting; its publishing profile is off below.
   // checkov:skip=CKV_AZURE_212:Flex Consumption scales from zero; alwaysReady keeps instances where an environment wants them.
   // checkov:skip=CKV_AZURE_213:Flex Consumption has no health check; a silent timer raises the alert missing-heartbeats.
   name: name
@@ -128,7 +129,6 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
       http20Enabled: true
-      ftpsState: 'Disabled'
       ipSecurityRestrictionsDefaultAction: 'Deny'
       scmIpSecurityRestrictionsUseMain: true
       ipSecurityRestrictions: [for (entry, i) in allowedIpRanges: {

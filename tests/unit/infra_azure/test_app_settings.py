@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.settings import Settings
-from tests.unit.infra_azure.environments import ENVIRONMENTS, app_settings, parameters
+from tests.unit.infra_azure.environments import ENVIRONMENTS, app_settings, deployed, parameters
 from tests.unit.infra_azure.syntax import INFRA
 
 # Settings that a deployment leaves unset, each with the reason.
@@ -124,6 +124,14 @@ def test_storage_is_reached_by_the_identity() -> None:
     assert ours["AzureWebJobsStorage__clientId"] == ours["AZURE_CLIENT_ID"] == "identity.properties.clientId"
     for service in ("blob", "queue", "table"):
         assert ours[f"AzureWebJobsStorage__{service}ServiceUri"].endswith(f"primaryEndpoints.{service}")
+
+
+def test_nothing_is_configured_that_flex_consumption_refuses() -> None:
+    (site,) = deployed("prod").of_type("Microsoft.Web/sites")
+    refused = {"alwaysOn", "ftpsState", "functionAppScaleLimit", "linuxFxVersion", "netFrameworkVersion",
+               "preWarmedInstanceCount", "pythonVersion", "use32BitWorkerProcess", "vnetRouteAllEnabled",
+               "windowsFxVersion", "appSettings"}  # fmt: skip
+    assert not refused & {*site.body["properties"], *site.body["properties"]["siteConfig"]}
 
 
 def test_nothing_is_set_that_flex_consumption_refuses() -> None:
