@@ -89,8 +89,9 @@ class _Evaluator:
     def __init__(self, template: Template, given: Mapping[str, Any]) -> None:
         self.template, self.symbols = template, template.symbols
         self.values: dict[str, Any] = {}
-        self.deployed = Deployed(template, self._parameters(given))
+        self.deployed = Deployed(template, {})
         self.functions = functions(template.path.parent)
+        self._take_parameters(given)
 
     def run(self) -> Deployed:
         for name in self.symbols:
@@ -124,19 +125,15 @@ class _Evaluator:
             case _:
                 return self._each(declared, self._module)
 
-    def _parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        declared = self.template.of_kind("param")
+    def _take_parameters(self, given: Mapping[str, Any]) -> None:
+        declared, found = self.template.of_kind("param"), self.deployed.parameters
         if unknown := set(given) - set(declared):
             raise BicepError(f"{self.template.path.name}: has no parameter {', '.join(sorted(unknown))}")
-        found: dict[str, Any] = {}
-        self.deployed = Deployed(self.template, found)
-        self.functions = functions(self.template.path.parent)
         for name, parameter in declared.items():
             if name not in given and parameter.value is None:
                 raise BicepError(f"{self.template.path.name}: parameter {name} is missing")
             found[name] = given[name] if name in given else self.evaluate(parameter.value, {})
             self._expect(parameter, found[name])
-        return found
 
     def _expect(self, declared: Declaration, found: Any) -> None:
         """The declared type and what the decorators ask for."""

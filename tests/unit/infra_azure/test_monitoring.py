@@ -122,3 +122,8 @@ def test_archive_ends_when_the_environment_says() -> None:
     (policy,) = deployed("prod").of_type("Microsoft.Storage/storageAccounts/managementPolicies")
     for rule in policy.body["properties"]["policy"]["rules"]:
         assert rule["definition"]["actions"]["baseBlob"]["delete"]["daysAfterModificationGreaterThan"] == 2555
+
+
+def test_every_alert_has_its_line_for_the_night() -> None:
+    table = (ROOT / "docs/operations.md").read_text().partition("| alert | look at |")[2].partition("\n\n")[0]
+    assert {each["name"] for each in read("alerts.json")} == set(re.findall(r"`([a-z-]+)`(?=[^|]*\|)", table))
