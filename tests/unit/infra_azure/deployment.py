@@ -163,6 +163,8 @@ class _Evaluator:
     ) -> Any:
         if node.type == "if_statement":
             condition, node = node.named_children
+            read = [each for each in walk(condition) if each.type == "member_expression"]
+            self._at_once([self.evaluate(each, scope) for each in read], node)
             if not self.evaluate(condition, scope):
                 return None
         return build(declared, node, scope)
@@ -178,6 +180,7 @@ class _Evaluator:
             if not isinstance(parent, Resource) or kind.rpartition("/")[0].lower() != parent.type.lower():
                 raise BicepError(f"{self.template.path.name}: {declared.name} is no child of its parent")
             name = f"{parent.name}/{name}"
+        self._at_once(name, node)
         found = Resource(
             declared.name,
             kind,
@@ -193,17 +196,26 @@ class _Evaluator:
 
     def _module(self, declared: Declaration, node: Node, scope: dict[str, Any]) -> Deployed:
         body = self.evaluate(node, scope)
-        found = deploy(self.template.path.parent / declared.of, body.get("params", {}))
+        # A module is a deployment of its own: what it is given is known when it begins.
+        found = deploy(self.template.path.parent / declared.of, _known(body.get("params", {})))
         self.deployed.modules[declared.name] = found
         return found
 
     def _loop(self, node: Node, outer: dict[str, Any]) -> list[tuple[Node, dict[str, Any]]]:
         named, over, body = node.named_children
-        rows = self.evaluate(over, outer)
+        rows = self._at_once(self.evaluate(over, outer), node)
         if not isinstance(rows, list):
             raise BicepError(f"{self.template.path.name}:{node.start_point.row + 1}: loops over no array")
         names = [text(each) for each in named.named_children] or [text(named)]
         return [(body, outer | dict(zip(names, (row, i), strict=False))) for i, row in enumerate(rows)]
+
+    def _at_once(self, value: Any, node: Node) -> Any:
+        """The value of a name, a condition or a loop's array: nothing that only a running deployment knows."""
+        if _has_runtime(value):
+            raise BicepError(
+                f"{self.template.path.name}:{node.start_point.row + 1}: must be known at the start"
+            )
+        return value
 
     def evaluate(self, node: Node, scope: dict[str, Any]) -> Any:
         """The value of an expression; `scope` holds what loops around it name."""
@@ -328,6 +340,21 @@ class _Evaluator:
         found = self.functions[text(name)](*given)
         unknown = isinstance(found, str) and any(isinstance(each, Runtime) for each in given)
         return Runtime(found) if unknown else found
+
+
+def _has_runtime(value: Any) -> bool:
+    if isinstance(value, dict | list):
+        return any(map(_has_runtime, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, Runtime)
+
+
+def _known(value: Any) -> Any:
+    """The value with nothing left to wait for."""
+    if isinstance(value, dict):
+        return {key: _known(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_known(each) for each in value]
+    return "".join(value) if isinstance(value, Runtime) else value
 
 
 _UNDER_WAY = object()

@@ -17,6 +17,11 @@ DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
 PREVIEWS = {"Microsoft.Insights/diagnosticSettings@2021-05-01-preview"}
 
 
+RUNTIME = (
+    "resource first 'A/b@2020-01-01' existing = {\n  name: 'x'\n}\nresource second 'A/b@2020-01-01' = {\n"
+)
+
+
 def all_templates() -> list[Template]:
     return [parse(path) for path in templates()]
 
@@ -171,6 +176,12 @@ def test_environment_name_that_makes_names_too_long_is_refused() -> None:
         ("output a int = 'x'\n", "is no int"),
         ("@allowed([\n  'x'\n])\nparam a string = 'y'\n", "is not allowed"),
         ("var a = 'x'\nvar b = [for c in a: c]\n", "loops over no array"),
+        (RUNTIME + "  name: first.properties.x\n}\n", "known at the start"),
+        (
+            RUNTIME.replace("01' = {", "01' = if (contains(first.properties.x, 'y')) {") + "  name: 'z'\n}\n",
+            "known at the start",
+        ),
+        (RUNTIME + "  name: 'z'\n}\nvar b = [for c in [first.properties.x]: c]\n", "known at the start"),
     ],
 )
 def test_what_the_compiler_would_refuse_is_refused(written, source: str, said: str) -> None:
