@@ -382,25 +382,3 @@ def _of_resource(resource: Resource, name: str) -> Any:
     if name in ("properties", "identity", "location", "sku", "tags"):
         return Runtime(f"{resource.symbol}.{name}")
     raise BicepError(f"{resource.symbol}: has no {name}")
-
-
-def names_used(template: Template) -> set[str]:
-    """Every name that an expression of the template reads."""
-    found = set()
-    for declared in template.declarations:
-        nodes = [declared.value, *declared.decorators.values()]
-        for node in (each for start in nodes if start is not None for each in walk(start)):
-            if node.type == "identifier" and not _is_label(node):
-                found.add(text(node))
-    return found
-
-
-def _is_label(node: Node) -> bool:
-    """Whether the identifier names a property or a function, and so no declaration."""
-    parent = node.parent
-    if parent is None:
-        return False
-    first = parent.named_children[0] == node
-    following = node.next_sibling
-    called = parent.type == "array" and following is not None and following.start_byte == node.end_byte
-    return called or (parent.type in ("object_property", "call_expression") and first)

@@ -7,9 +7,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.unit.infra_azure.deployment import Deployed, deploy, names_used
+from tests.unit.infra_azure.deployment import Deployed, deploy
 from tests.unit.infra_azure.environments import ASKED, ENVIRONMENTS, deployed
-from tests.unit.infra_azure.syntax import INFRA, BicepError, Template, literal, parse, templates, text, walk
+from tests.unit.infra_azure.syntax import (
+    INFRA,
+    BicepError,
+    Template,
+    literal,
+    names_used,
+    parse,
+    templates,
+    text,
+    walk,
+)
 
 MODULES = sorted((INFRA / "modules").glob("*.bicep"))
 DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
