@@ -20,6 +20,17 @@ CHECKS = INFRA / "checks"
 # No management library that is installed here describes them.
 UNMODELLED = {"Microsoft.Insights/diagnosticSettings", "Microsoft.Resources/resourceGroups"}
 
+# Files of whose resources the scanner knows no type; the services' models are what reads them.
+UNSCANNED = {
+    "alerts",
+    "identity",
+    "monitoring",
+    "postgres",
+    "private-endpoints",
+    "role-assignments",
+    "subscription",
+}
+
 
 @pytest.fixture(scope="session")
 def environment() -> Path:
@@ -64,7 +75,12 @@ def test_scanner_checks_every_resource_that_it_knows(scanned: dict[str, Any]) ->
             kind = declared.of.partition("@")[0]
             if kind in scanned["types"] and not declared.existing:
                 assert f"{kind}.{name}" in seen, f"{path.name}: {name} was not checked"
-    assert sum(each["passed"] for each in scanned["files"].values()) > 30
+    silent = {
+        path.stem
+        for path in templates()
+        if parse(path).of_kind("resource") and not scanned["files"][str(path)]["passed"]
+    }
+    assert silent == UNSCANNED
 
 
 def test_scanner_finds_nothing_that_was_not_answered(scanned: dict[str, Any]) -> None:

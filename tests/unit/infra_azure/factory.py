@@ -95,18 +95,14 @@ def _references(factory: Factory, node: Any) -> Iterator[str]:
     if kind := _REFERENCES.get(node.get("type", "")):
         yield from _reference(factory, kind, node, node.get("parameters", {}))
     elif "pipelineReference" in node:
-        yield from _reference(
-            factory, "pipeline", node["pipelineReference"], node.get("parameters", {}), stop=True
-        )
+        yield from _reference(factory, "pipeline", node["pipelineReference"], node.get("parameters", {}))
     for name, each in node.items():
         # A trigger's reference has its parameters beside it.
         if name != "pipelineReference":
             yield from _references(factory, each)
 
 
-def _reference(
-    factory: Factory, kind: str, node: dict[str, Any], given: dict[str, Any], *, stop: bool = False
-) -> Iterator[str]:
+def _reference(factory: Factory, kind: str, node: dict[str, Any], given: dict[str, Any]) -> Iterator[str]:
     found = factory.documents[kind].get(node["referenceName"])
     if found is None:
         yield f"there is no {kind} {node['referenceName']}"
