@@ -63,7 +63,7 @@ def _import_everything() -> None:
     import shared.adapters.postgres.finished
     import shared.adapters.postgres.poison
     import shared.adapters.postgres.target
-    import shared.composition_sharing
+    import shared.composition.sharing
     import shared.sync.background
     import shared.sync.deliver
     import shared.sync.run

@@ -164,7 +164,7 @@ def test_nothing_is_done_built_or_imported_while_share_packs_are_off(
     assert bare.sql("SELECT to_regclass('deltashare.users') AS t")[0]["t"] is None
     looked = (
         "import sys, functions.request_directory, functions.sync_directory;"
-        "print([m for m in sys.modules if m.startswith(('shared.sharing', 'shared.composition_directory', 'httpx'))])"
+        "print([m for m in sys.modules if m.startswith(('shared.sharing', 'shared.composition.directory', 'httpx'))])"
     )
     shown = subprocess.run([sys.executable, "-c", looked], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"

@@ -19,7 +19,7 @@ from shared.adapters.postgres.sharing.plans import Plans
 from shared.adapters.postgres.sharing.tenants import Tenants
 from shared.adapters.postgres.sharing.uploads import Uploads
 from shared.adapters.storage_queue import StorageQueue
-from shared.composition_directory import DirectoryParts
+from shared.composition.directory import DirectoryParts
 from shared.errors import ConfigurationError, QueueUnavailableError
 from shared.messages import NamedMessage, parse_named_message
 from shared.secrets import CachedVault, DirectoryVault, SecretStore

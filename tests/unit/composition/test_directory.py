@@ -8,7 +8,7 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError
 
 from shared.adapters.client_credentials import identity_token
-from shared.composition_directory import notice_of, scope_of, workspace_url
+from shared.composition.directory import notice_of, scope_of, workspace_url
 from shared.sharing.directory_errors import DirectoryRefusedError
 from shared.sharing.notices import Audience
 from shared.sharing.views import PackView, State
