@@ -6,10 +6,9 @@ sums, and of differing buckets no more rows than COLLECT_ROWS.
 """
 
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -18,26 +17,22 @@ import polars as pl
 from shared.errors import AppError, PermanentError
 from shared.failpoints import hit
 from shared.sync import buckets, fetch, fingerprint, identity
+from shared.sync.abreast import abreast
 from shared.sync.buckets import Buckets
 from shared.sync.feed import CHUNK_ROWS, Feed, Progressed, Reading
 from shared.sync.fetch import Probe, Source
 from shared.sync.guards import Guards
-from shared.sync.model import KEY_HASH, REFERENCE, ROW_HASH, VERSION, Batch, Kind, RunConfig, no_rejects
+from shared.sync.model import KEY_HASH, REFERENCE, ROW_HASH, Batch, Kind, RunConfig, no_rejects
 from shared.sync.ports import Chunk, Claim, Clock, Ending, Ledger
 from shared.sync.stages import Stages
 from shared.sync.verdict import Gathered, judge, suspects, verdict
+from shared.sync.verify_steps import STEPS, Looking
 from shared.sync.verifying import (
     DELETED_ROW,
-    KEY_SCHEMA,
-    REFUSED,
-    SCHEMAS,
-    SOURCE_SCHEMA,
     STORED_HASH,
     STORED_KEY,
-    TARGET_SCHEMA,
     UNTOUCHED,
     Piece,
-    Side,
     Standing,
     Step,
     SyncState,
@@ -52,7 +47,6 @@ COLLECT_ROWS = 200_000  # rows of differing buckets that are gathered, a side
 SUSPECTS = 10_000  # keys that get a second look
 CHECKPOINT_S = 15.0
 
-Item = TypeVar("Item")
 Taken = Chunk | TargetPart
 
 
@@ -170,7 +164,7 @@ class _Verification:
 
     def _read(self, standing: Standing) -> Standing | None:
         """Both sides to their ends; None when the time was up first."""
-        step = _STEPS[standing.step](self, standing)
+        step = STEPS[standing.step](self.store, self.claim, standing)
         source, target = _Side(standing.source.walk.ended), _Side(standing.target_ended)
         with closing(abreast(*self._streams(standing))) as items:
             for item in items:
@@ -190,7 +184,7 @@ class _Verification:
     def _spent(self) -> float:
         return self.worker.clock.monotonic() - self.started
 
-    def _save(self, standing: Standing, step: "_Step") -> None:
+    def _save(self, standing: Standing, step: Looking) -> None:
         self.store.save(self.claim, standing, step.sums, step.pieces, afresh=step.afresh)
         step.pieces.clear()
         step.afresh = False
@@ -231,7 +225,7 @@ class _Verification:
             return hashed
         return hashed.with_columns(_untouched(hashed, self.config).alias(UNTOUCHED))
 
-    def _take(self, standing: Standing, step: "_Step", item: Taken) -> Standing:
+    def _take(self, standing: Standing, step: Looking, item: Taken) -> Standing:
         if isinstance(item, TargetPart):
             step.target(item)
             deleted = int(item.rows[DELETED_ROW].sum())
@@ -321,118 +315,6 @@ class _Side:
     ended: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    above: int = 0
-
-
-class _Step(Protocol):
-    """What one step makes of the parts of both sides."""
-
-    sums: tuple[Buckets, Buckets]
-    pieces: list[Piece]
-    afresh: bool  # the source's walk began again: what was gathered of it is to be dropped
-
-    def source(self, chunk: Chunk) -> _Counted: ...
-    def target(self, part: TargetPart) -> None: ...
-    def begin_again(self) -> None: ...
-
-
-class _Sum:
-    """Sums of what must be equal; keys whose rows need not be are set aside."""
-
-    def __init__(self, job: _Verification, standing: Standing) -> None:
-        self.sums = job.store.sums(job.claim)
-        self.pieces: list[Piece] = []
-        self.afresh = False
-        self._basis = standing.basis
-        excused = job.store.excused(job.claim)
-        self._excused = excused.filter(pl.col("why") != "awaiting_delete").select(KEY_HASH)
-
-    def source(self, chunk: Chunk) -> _Counted:
-        above = pl.DataFrame(schema=KEY_SCHEMA)
-        rows = chunk.rows
-        if self._basis.bound is not None:
-            is_above = rows.select(self._basis.above(pl.col(VERSION))).to_series().fill_null(False)
-            if is_above.any():
-                above, rows = rows.filter(is_above).select(KEY_HASH), rows.filter(~is_above)
-        self.sums[0].add(self._without_excused(rows))
-        refused = chunk.rejects.select(KEY_HASH).drop_nulls()
-        seen = chunk.also_seen.to_frame(KEY_HASH)
-        aside = pl.concat([above, refused, seen]) if refused.height or seen.height else above
-        if aside.height:
-            self.pieces.append(Piece("aside", aside))
-        return _Counted(above.height)
-
-    def target(self, part: TargetPart) -> None:
-        rows = part.rows
-        if rows[DELETED_ROW].any():
-            rows = rows.filter(~pl.col(DELETED_ROW))
-        self.sums[1].add(self._without_excused(rows))
-
-    def begin_again(self) -> None:
-        self.sums[0].sums[:] = 0
-        self.pieces[:] = [piece for piece in self.pieces if piece.side == "target"]
-        self.afresh = True
-
-    def _without_excused(self, rows: pl.DataFrame) -> pl.DataFrame:
-        if self._excused.is_empty():
-            return rows
-        return rows.join(self._excused, on=KEY_HASH, how="anti")
-
-
-class _Gather:
-    """The rows of both sides whose keys are wanted."""
-
-    def __init__(self, job: _Verification, standing: Standing) -> None:
-        self.sums = job.store.sums(job.claim)
-        self.pieces: list[Piece] = []
-        self.afresh = False
-        self._wanted = _wanted_keys(job) if standing.step == "confirm" else _wanted_buckets(standing.buckets)
-
-    def source(self, chunk: Chunk) -> _Counted:
-        good = chunk.rows.with_columns(pl.lit(False).alias(REFUSED))
-        refused = chunk.rejects.filter(pl.col(KEY_HASH).is_not_null()).with_columns(
-            pl.lit(None, pl.UInt64).alias(ROW_HASH), pl.lit(True).alias(REFUSED)
-        )
-        seen = chunk.also_seen.to_frame(KEY_HASH).with_columns(
-            pl.lit(None, pl.UInt64).alias(ROW_HASH), pl.lit(None, pl.String).alias(VERSION),
-            pl.lit(None, pl.String).alias(REFERENCE), pl.lit(True).alias(REFUSED),
-        )  # fmt: skip
-        self._keep("source", pl.concat([rows.select(list(SOURCE_SCHEMA)) for rows in (good, refused, seen)]))
-        return _Counted()
-
-    def target(self, part: TargetPart) -> None:
-        self._keep("target", part.rows.filter(~pl.col(DELETED_ROW)).select(list(TARGET_SCHEMA)))
-
-    def begin_again(self) -> None:
-        self.pieces[:] = [piece for piece in self.pieces if piece.side == "target"]
-        self.afresh = True
-
-    def _keep(self, side: Side, rows: pl.DataFrame) -> None:
-        wanted = self._wanted(rows)
-        if wanted.height:
-            self.pieces.append(Piece(side, wanted.cast(dict(SCHEMAS[side]))))  # type: ignore[arg-type]  # as in findings
-
-
-_STEPS: dict[Step, Callable[[_Verification, Standing], _Step]] = {
-    "sum": _Sum,
-    "collect": _Gather,
-    "confirm": _Gather,
-}
-
-
-def _wanted_buckets(chosen: Sequence[int]) -> Callable[[pl.DataFrame], pl.DataFrame]:
-    table = np.zeros(buckets.COUNT, bool)
-    table[list(chosen)] = True
-    return lambda rows: rows.filter(pl.Series(table[buckets.numbers(rows[KEY_HASH]).to_numpy()]))
-
-
-def _wanted_keys(job: _Verification) -> Callable[[pl.DataFrame], pl.DataFrame]:
-    keys = job.store.pieces(job.claim, "confirm", "suspects")
-    return lambda rows: rows.join(keys, on=KEY_HASH, how="semi")
-
-
 def _untouched(rows: pl.DataFrame, config: RunConfig) -> pl.Series:
     """Whether stored rows still have the hashes they were written with; null where that cannot be told.
 
@@ -449,28 +331,6 @@ def _untouched(rows: pl.DataFrame, config: RunConfig) -> pl.Series:
         .zip_with(known, nothing)
         .zip_with(same_key, ~pl.Series(np.ones(rows.height, bool)))
     )
-
-
-def abreast(*streams: Callable[[], Generator[Item, None, None]]) -> Generator[Item, None, None]:
-    """The items of several streams as they come, each stream in a thread of its own and one item ahead."""
-    with ThreadPoolExecutor(max(1, len(streams)), thread_name_prefix="abreast") as pool:
-        made = [stream() for stream in streams]
-        pending: dict[Future[Item | None], Generator[Item, None, None]] = {
-            pool.submit(next, stream, None): stream for stream in made
-        }
-        try:
-            while pending:
-                done, _ = wait(pending, return_when=FIRST_COMPLETED)
-                for future in done:
-                    stream = pending.pop(future)
-                    item = future.result()
-                    if item is not None:
-                        pending[pool.submit(next, stream, None)] = stream
-                        yield item
-        finally:
-            wait(pending)
-            for stream in made:
-                pool.submit(stream.close)
 
 
 def ending(result: Verdict) -> Ending:
