@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from shared.adapters.descriptions import Describing, sampled
-from shared.adapters.postgres.catalogue import Catalogue, DiscoveryService
+from shared.adapters.postgres.catalogue import Catalogue
+from shared.adapters.postgres.discovery import DiscoveryService
 from shared.sync.catalogue import Connector
 
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from shared.adapters.descriptions import sampled
-from shared.adapters.postgres.catalogue import Discovered
+from shared.adapters.postgres.discovery import Discovered
 from shared.adapters.postgres_source.address import parse_address
 from shared.adapters.tokens import Caller
 from shared.api.access import Admin, Operator, Reader, Services

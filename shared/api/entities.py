@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
 
 from shared.adapters.descriptions import sampled
-from shared.adapters.postgres.catalogue import EntityView
+from shared.adapters.postgres.catalogue_rows import EntityView
 from shared.adapters.postgres.views import RunView
 from shared.adapters.tokens import Caller
 from shared.api.access import Admin, Operator, Reader, Services

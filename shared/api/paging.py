@@ -1,9 +1,9 @@
 """Lists: `?limit=&cursor=` in, `{"items", "next_cursor"}` out."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from fastapi import Query
@@ -29,6 +29,26 @@ class Page(BaseModel, Generic[T]):
 def cut(rows: Sequence[T], limit: int) -> tuple[list[T], bool]:
     """The page's rows out of `limit + 1` asked for, and whether more follow."""
     return list(rows[:limit]), len(rows) > limit
+
+
+class Dated(Protocol):
+    """An item of a list in order of time."""
+
+    uid: UUID
+    created_at: datetime
+
+
+D = TypeVar("D", bound=Dated)
+
+
+def page_by_moment(
+    found: Sequence[Mapping[str, Any]], limit: int, shown: Callable[[Mapping[str, Any]], D]
+) -> Page[D]:
+    """The page out of `limit + 1` rows asked for, newest first; `shown` makes an item of a row."""
+    rows, more = cut(found, limit)
+    items = [shown(row) for row in rows]
+    last = pack_moment(items[-1].created_at, items[-1].uid) if more else None
+    return Page(items=items, next_cursor=last)
 
 
 def pack_uid(uid: UUID) -> str:

@@ -8,7 +8,10 @@ from uuid import UUID
 
 from shared.adapters.data_factory import PipelineRun
 from shared.adapters.descriptions import Describing
-from shared.adapters.postgres.catalogue import Decide, Discovered, EntityView, Tenants
+from shared.adapters.postgres.catalogue import Tenants
+from shared.adapters.postgres.catalogue_rows import EntityView
+from shared.adapters.postgres.discovery import Discovered
+from shared.adapters.postgres.entity_changes import Decide
 from shared.adapters.postgres.retries import Asked, Wanted
 from shared.adapters.postgres.schedules import ScheduleChoice, ScheduleView
 from shared.adapters.postgres.views import RunView

@@ -11,7 +11,7 @@ from shared.adapters.descriptions import sampled
 from shared.adapters.postgres.views import RunError
 from shared.api.access import Operator, Reader, Services
 from shared.api.bodies import PlanBody, SyncBody
-from shared.api.paging import Cursor, Limit, Page, cut, moment_cursor, pack_moment
+from shared.api.paging import Cursor, Limit, Page, moment_cursor, page_by_moment
 from shared.api.ports import ApiServices, Opened
 from shared.api.runs import check_active, start
 from shared.errors import AppError, NotFoundError, PermanentError
@@ -227,9 +227,7 @@ def _page(
     found = services.verifications.list(
         tenants, entity_uid=entity_uid, limit=limit + 1, after=moment_cursor(cursor)
     )
-    rows, more = cut(found, limit)
-    items = [_out(dict(row)) for row in rows]
-    return Page(items=items, next_cursor=pack_moment(items[-1].created_at, items[-1].uid) if more else None)
+    return page_by_moment(found, limit, lambda row: _out(dict(row)))
 
 
 def _out(row: dict[str, Any]) -> VerificationOut:

@@ -11,7 +11,7 @@ from shared.adapters.postgres.retries import Wanted
 from shared.adapters.tokens import Caller
 from shared.api.access import Operator, Reader, Services
 from shared.api.bodies import DiscardBody, RetryBody
-from shared.api.paging import Cursor, Limit, Page, Status, cut, moment_cursor, pack_moment
+from shared.api.paging import Cursor, Limit, Page, Status, moment_cursor, page_by_moment
 from shared.api.ports import ApiServices
 from shared.errors import ConflictError, NotFoundError
 
@@ -78,10 +78,7 @@ def list_failed_records(
         limit=limit + 1,
         after=moment_cursor(cursor),
     )
-    rows, more = cut(found, limit)
-    items = [FailedRecordOut.model_validate(row) for row in rows]
-    last = pack_moment(items[-1].created_at, items[-1].uid) if more else None
-    return Page(items=items, next_cursor=last)
+    return page_by_moment(found, limit, FailedRecordOut.model_validate)
 
 
 class RejectCountOut(BaseModel):

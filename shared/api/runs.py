@@ -5,7 +5,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from shared.adapters.postgres.catalogue import EntityView
+from shared.adapters.postgres.catalogue_rows import EntityView
 from shared.adapters.postgres.views import RunError, RunView
 from shared.adapters.tokens import Caller
 from shared.api.access import Operator, Reader, Services

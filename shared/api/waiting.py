@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from shared.api.access import Reader, Services
-from shared.api.paging import Cursor, Limit, Page, cut, moment_cursor, pack_moment
+from shared.api.paging import Cursor, Limit, Page, moment_cursor, page_by_moment
 
 router = APIRouter(prefix="/api/v1/pending-children", tags=["exceptions"])
 
@@ -80,7 +80,4 @@ def list_pending_children(
         limit=limit + 1,
         after=moment_cursor(cursor),
     )
-    rows, more = cut(found, limit)
-    items = [PendingChildOut.model_validate(row) for row in rows]
-    last = pack_moment(items[-1].created_at, items[-1].uid) if more else None
-    return Page(items=items, next_cursor=last)
+    return page_by_moment(found, limit, PendingChildOut.model_validate)

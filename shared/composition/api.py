@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from shared.adapters import tokens as verifiers
-from shared.adapters.postgres.catalogue import DiscoveryService
+from shared.adapters.postgres.discovery import DiscoveryService
 from shared.adapters.postgres.overview import Overview
 from shared.api.app import create_app
 from shared.api.ports import ApiServices

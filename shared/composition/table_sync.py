@@ -107,7 +107,7 @@ class TableSync(Resources):
 
     def tick(self) -> "Tick":
         """One tick of detection."""
-        from shared.adapters.postgres.catalogue import DiscoveryService
+        from shared.adapters.postgres.discovery import DiscoveryService
         from shared.adapters.rediscovery import Rediscovery
         from shared.sync.detect import Detector
         from shared.sync.tick import Tick

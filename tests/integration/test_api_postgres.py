@@ -10,8 +10,9 @@ import pytest
 from fastapi.routing import APIRoute
 from psycopg.conninfo import conninfo_to_dict
 
-from shared.adapters.postgres.catalogue import Catalogue, DiscoveryService
+from shared.adapters.postgres.catalogue import Catalogue
 from shared.adapters.postgres.database import Database, Server
+from shared.adapters.postgres.discovery import DiscoveryService
 from shared.adapters.postgres.freezing import Freezing
 from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.overview import Overview

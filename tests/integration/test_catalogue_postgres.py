@@ -10,8 +10,9 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from shared.adapters.postgres.catalogue import Catalogue, Discovered, DiscoveryService
+from shared.adapters.postgres.catalogue import Catalogue
 from shared.adapters.postgres.database import Database, Server
+from shared.adapters.postgres.discovery import Discovered, DiscoveryService
 from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.overview import Overview
 from shared.errors import ConflictError, NotFoundError

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from shared.adapters.postgres.catalogue import DiscoveryService
+from shared.adapters.postgres.discovery import DiscoveryService
 from tests.integration.drifting import (
     add,
     kill_at,

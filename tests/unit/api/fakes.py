@@ -11,7 +11,10 @@ from uuid import UUID, uuid4
 import httpx
 from fastapi import FastAPI
 
-from shared.adapters.postgres.catalogue import Decide, Discovered, EntityView, Tenants
+from shared.adapters.postgres.catalogue import Tenants
+from shared.adapters.postgres.catalogue_rows import EntityView
+from shared.adapters.postgres.discovery import Discovered
+from shared.adapters.postgres.entity_changes import Decide
 from shared.adapters.postgres.retries import Asked, Wanted
 from shared.adapters.postgres.schedules import ScheduleChoice, ScheduleView
 from shared.adapters.postgres.views import RunView
