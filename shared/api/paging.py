@@ -43,7 +43,7 @@ D = TypeVar("D", bound=Dated)
 
 def page_by_moment(
     found: Sequence[Mapping[str, Any]], limit: int, shown: Callable[[Mapping[str, Any]], D]
-) -> Page[D]:
+) -> "Page[D]":  # quoted: pydantic, asked for a page of Protocols, would refuse
     """The page out of `limit + 1` rows asked for, newest first; `shown` makes an item of a row."""
     rows, more = cut(found, limit)
     items = [shown(row) for row in rows]
