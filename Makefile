@@ -1,7 +1,7 @@
 # `make` alone lists the commands. Each installs what it needs into .venv first, which is instant once done.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check up down bench torture migrate
+.PHONY: help install demo test check up down bench torture migrate package
 
 BIN := .venv/bin
 ROWS ?= 1000000
@@ -37,3 +37,6 @@ bench: install ## speed against a bare binary COPY, one JSON object a line; ROWS
 
 migrate: install ## apply the migrations to the local stack's database, or to POSTGRES_HOST's
 	@$(BIN)/python -m infra.local.migrate
+
+package: install ## the deployable zip, dist/tributary.zip; prints its size and cold import time as JSON
+	@$(BIN)/python -m infra.package
