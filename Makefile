@@ -1,7 +1,7 @@
 # `make` alone lists the commands. Each installs what it needs into .venv first, which is instant once done.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check up down bench torture migrate package
+.PHONY: help install demo test check up down bench torture migrate package infra-check
 
 BIN := .venv/bin
 ROWS ?= 1000000
@@ -9,7 +9,7 @@ ROWS ?= 1000000
 export PYTHONUNBUFFERED := 1
 
 help: ## list the commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 18
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
 
 install: ## make .venv hold what the requirement files pin
 	@sh infra/local/bootstrap/install.sh
@@ -40,3 +40,6 @@ migrate: install ## apply the migrations to the local stack's database, or to PO
 
 package: install ## the deployable zip, dist/tributary.zip; prints its size and cold import time as JSON
 	@$(BIN)/python -m infra.package
+
+infra-check: install ## scan the Azure templates and hold them against the services' models
+	@$(BIN)/python -m pytest -q tests/unit/infra_azure tests/integration/test_infrastructure.py

@@ -2,17 +2,26 @@
 
 import azure.functions as func
 
-from functions.detect_changes import bp as detect_changes
-from functions.handle_poison import bp as handle_poison
-from functions.load_in_window import bp as load_in_window
-from functions.retry_rejects import bp as retry_rejects
-from functions.serve_http import bp as serve_http
-from functions.sync_table import bp as sync_table
+from functions import (
+    detect_changes,
+    handle_poison,
+    load_in_window,
+    provision_share_pack,
+    record_directory_poison,
+    record_share_pack_poison,
+    remind_share_packs,
+    request_directory,
+    retry_rejects,
+    serve_http,
+    sync_directory,
+    sync_table,
+    watch_health,
+    watch_shares,
+)
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
-app.register_functions(detect_changes)
-app.register_functions(sync_table)
-app.register_functions(load_in_window)
-app.register_functions(handle_poison)
-app.register_functions(retry_rejects)
-app.register_functions(serve_http)
+TABLE_SYNC = (detect_changes, sync_table, load_in_window, handle_poison, retry_rejects, watch_health)
+SHARE_PACKS = (provision_share_pack, remind_share_packs, watch_shares, record_share_pack_poison)
+DIRECTORY = (request_directory, sync_directory, record_directory_poison)
+for trigger in (serve_http, *TABLE_SYNC, *SHARE_PACKS, *DIRECTORY):
+    app.register_functions(trigger.bp)

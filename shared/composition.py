@@ -3,6 +3,7 @@
 import os
 import secrets as entropy
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from threading import Lock
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from shared.errors import ConfigurationError
+from shared.platform import azure_marker
 from shared.process import prepare_process
 
 if TYPE_CHECKING:
@@ -17,12 +19,16 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from shared.adapters.connectors import Connectors
+    from shared.adapters.data_factory import DataFactory
+    from shared.adapters.databricks.wire import Wire
     from shared.adapters.execution_log import TableLog
+    from shared.adapters.identity import BearerTokens
     from shared.adapters.postgres.agenda import Agenda
     from shared.adapters.postgres.catalogue import Catalogue
     from shared.adapters.postgres.copy_format import Bytes
     from shared.adapters.postgres.database import Connection, Database
     from shared.adapters.postgres.freezing import Freezing
+    from shared.adapters.postgres.health import Health
     from shared.adapters.postgres.holding import Backoff
     from shared.adapters.postgres.masks import Masks
     from shared.adapters.postgres.pacing import Pacing
@@ -33,7 +39,10 @@ if TYPE_CHECKING:
     from shared.adapters.postgres.slices import Slices
     from shared.adapters.postgres.verifications import PostgresVerifications
     from shared.adapters.storage_queue import StorageQueue
+    from shared.adapters.submissions import Submissions
     from shared.adapters.tokens import TokenVerifier
+    from shared.composition_directory import DirectoryParts
+    from shared.composition_sharing import Sharing
     from shared.secrets import Secrets, SecretStore
     from shared.settings import Settings
     from shared.sync.catalogue import Defaults
@@ -45,6 +54,8 @@ if TYPE_CHECKING:
 
 LEASE_S = 660  # above host.json's functionTimeout of ten minutes
 DETECTION_BUDGET_S = 60.0
+WORKSPACE_CALLS_PER_S = 10.0  # from one process to one workspace
+VERSION = "0.1.0"
 
 
 class SystemClock:
@@ -65,55 +76,139 @@ class App:
     def __init__(self, settings: "Settings", guards: "Guards | None" = None) -> None:
         prepare_process()
         from shared.sync.guards import Guards
-        from shared.telemetry import configure_logging
+        from shared.telemetry import configure_telemetry
 
         self.settings, self.guards, self.clock = settings, guards or Guards(), SystemClock()
-        configure_logging(settings.log_level, settings.log_format)
+        self.workspace_calls_per_s = WORKSPACE_CALLS_PER_S
+        exported = settings.python_applicationinsights_enable_telemetry
+        configure_telemetry(settings.log_level, settings.log_format, exported=exported)
         if settings.migrate_on_start:
             self.migrate()
 
-    def detect_changes(self) -> None:
-        """One tick: ask what is due, create runs, send messages."""
-        self.tick().run()
-        self.beat("detect_changes")
+    def detect_changes(self, traceparent: str = "") -> None:
+        """One tick: ask what is due, create runs, send messages. `traceparent` is the invocation's, here and below."""
+        from shared.telemetry import span
 
-    def load_in_window(self) -> None:
+        with span("tick", traceparent):
+            self.tick().run()
+            self.beat("detect_changes")
+
+    def load_in_window(self, traceparent: str = "") -> None:
         """Give background loads their run of the night, where their window is open."""
         from shared.sync.background import BackgroundLoads
-        from shared.telemetry import log
+        from shared.telemetry import log, span
 
-        if self.settings.background_sync_enabled:
-            BackgroundLoads(self.schedules, self.clock, self.send_outbox, log).run()
-        self.beat("load_in_window")
+        with span("background_loads", traceparent):
+            if self.settings.background_sync_enabled:
+                BackgroundLoads(self.schedules, self.clock, self.send_outbox, log).run()
+            self.beat("load_in_window")
 
-    def sync_table(self, body: bytes, message_id: str, dequeue_count: int) -> None:
+    def sync_table(self, body: bytes, message_id: str, dequeue_count: int, traceparent: str = "") -> None:
         """Work on the slice that a message names; raises MessageError for a message that is none of ours."""
         from shared.messages import parse_slice_message
+        from shared.telemetry import span
 
         message = parse_slice_message(body)
-        self.deliveries.deliver(message.run_uid, message.slice, message_id, dequeue_count)
+        # The message's own trace began where the work was found; the invocation's only where the queue was read.
+        traces = message.traceparent, traceparent
+        with span("slice", *traces, run=message.run_uid, slice=message.slice):
+            self.deliveries.deliver(message.run_uid, message.slice, message_id, dequeue_count)
 
-    def handle_poison(self, body: bytes, message_id: str) -> None:
+    def handle_poison(self, body: bytes, message_id: str, traceparent: str = "") -> None:
         """A dead message becomes a visible failure, or a later attempt."""
         from shared.adapters.postgres.poison import handle_poison
-        from shared.telemetry import log
+        from shared.messages import traceparent_of
+        from shared.telemetry import log, span
 
-        outcome = handle_poison(self.database, self.slices, self.settings.sync_queue_name, message_id, body)
-        log("poison_handled", level=30, message_id=message_id, outcome=outcome)
-        self.deliveries.flush()
+        with span("poison", traceparent_of(body), traceparent):
+            outcome = handle_poison(
+                self.database, self.slices, self.settings.sync_queue_name, message_id, body
+            )
+            log("poison_handled", level=30, message_id=message_id, outcome=outcome)
+            self.deliveries.flush()
 
-    def retry_rejects(self) -> None:
+    def retry_rejects(self, traceparent: str = "") -> None:
         """Queue what is due of stored rows: rejects asked for again, children whose parents came."""
-        self.retries.purge(self.settings.reject_payload_days)
-        self.retries.run()
-        self.deliveries.flush()
-        self.beat("retry_rejects")
+        from shared.telemetry import span
+
+        with span("retries", traceparent):
+            self.retries.purge(self.settings.reject_payload_days)
+            self.retries.run()
+            self.deliveries.flush()
+            self.beat("retry_rejects")
+
+    def watch_health(self, traceparent: str = "") -> None:
+        """Say in the log what a person should look at; see docs/operations.md for the events."""
+        from shared.adapters.watching import Watch
+        from shared.telemetry import log, span
+
+        with span("watch", traceparent):
+            Watch(self.health, self.table_log, self._queue_depths, log, self.clock.now).look()
+            self.beat("watch_health")
+
+    def record_poison(self, setting: str, body: bytes, message_id: str, traceparent: str = "") -> None:
+        """Keep a dead message of another queue as evidence; what it was about is sent again by a timer."""
+        from shared.adapters.postgres.poison import record
+        from shared.telemetry import log, span
+
+        queue: str = getattr(self.settings, setting.lower())
+        with span("poison", traceparent):
+            record(self.database, queue, message_id, body, "recorded")
+            log("poison_recorded", level=40, queue=queue, message_id=message_id)
+
+    def provision_share_pack(
+        self, body: bytes, message_id: str, dequeue_count: int, traceparent: str = ""
+    ) -> None:
+        """Work on the share pack's application that a message names."""
+        from shared.telemetry import span
+
+        if self.sharing is not None:
+            with span("provision", traceparent):
+                self.sharing.provision(body, message_id, dequeue_count)
+
+    def remind_share_packs(self, traceparent: str = "") -> None:
+        """Send again what is due of share packs."""
+        from shared.telemetry import span
+
+        if self.sharing is not None:
+            with span("remind", traceparent):
+                self.sharing.remind()
+                self.beat("remind_share_packs")
+
+    def watch_shares(self, traceparent: str = "") -> None:
+        """Look whether workspaces still hold what share packs gave them."""
+        from shared.telemetry import span
+
+        if self.sharing is not None:
+            with span("drift", traceparent):
+                self.sharing.watch()
+                self.beat("watch_shares")
+
+    def request_directory(self, traceparent: str = "") -> None:
+        """Queue the directory syncs that are due and deliver what notices wait; nothing while share packs are off."""
+        from shared.telemetry import span
+
+        if self.directory is not None:
+            with span("directory_requests", traceparent):
+                self.directory.request()
+                self.beat("request_directory")
+
+    def sync_directory(self, body: bytes, traceparent: str = "") -> None:
+        """Work on the directory sync that a message names; nothing while share packs are off."""
+        from shared.telemetry import span
+
+        if self.directory is not None:
+            with span("directory_sync", traceparent):
+                self.directory.sync(body)
 
     def migrate(self) -> tuple[str, ...]:
         """Apply missing migrations; their names."""
-        from shared.adapters.postgres.migrations import migrate
+        from shared.adapters.postgres.migrations import migrate, migrate_sharing
 
-        return migrate(self.database)
+        applied = migrate(self.database)
+        if self.settings.enable_workflow:
+            applied += tuple(f"sharing_{name}" for name in migrate_sharing(self.domain_database))
+        return applied
 
     def beat(self, function: str) -> None:
         """Leave a heartbeat; storage trouble is no trouble of ours."""
@@ -121,8 +216,20 @@ class App:
 
     def close(self) -> None:
         """Give back every connection that was made."""
-        for part in ("connectors", "queue", "_poison_queue", "table_log", "database"):
-            if part in vars(self):
+        parts = (
+            "sharing",
+            "directory",
+            "connectors",
+            "queue",
+            "_poison_queue",
+            "table_log",
+            "submissions",
+            "data_factory",
+            "domain_database",
+            "database",
+        )
+        for part in parts:
+            if vars(self).get(part) is not None:
                 getattr(self, part).close()
 
     @cached_property
@@ -131,22 +238,127 @@ class App:
         from shared.adapters.postgres.database import Database, Server
 
         s = self.settings
-        password = s.postgres_password.get_secret_value() if s.postgres_password else None
-        if s.postgres_auth == "entra":
-            raise ConfigurationError(
-                "POSTGRES_AUTH: entra is not available yet",
-                hint="set POSTGRES_AUTH=password and POSTGRES_PASSWORD",
-            )
         server = Server(
             host=s.postgres_host,
             port=s.postgres_port,
             database=s.postgres_db,
             user=s.postgres_user,
-            password=lambda: password,
+            password=self._postgres_password,
             sslmode=s.sslmode,
             sslrootcert=s.postgres_sslrootcert,
         )
+        if s.postgres_auth == "entra":
+            from shared.adapters.identity import POSTGRES_SCOPE
+
+            tokens = self.bearer_tokens(POSTGRES_SCOPE)
+            server = replace(server, password=tokens.text, forget_password=tokens.forget)
         return Database(server, s.postgres_schema, pool_max=max(2, s.postgres_pool_max))
+
+    def _postgres_password(self) -> str | None:
+        password = self.settings.postgres_password
+        return password.get_secret_value() if password else None
+
+    def credential(self) -> Any:
+        """A new credential of the app's identity, for whichever service asks."""
+        from shared.adapters.identity import managed_identity
+
+        return managed_identity(self.settings.azure_client_id, azure=bool(azure_marker(os.environ)))
+
+    def bearer_tokens(self, scope: str) -> "BearerTokens":
+        """The app's tokens for one service."""
+        from shared.adapters.identity import BearerTokens
+
+        return BearerTokens(self.credential, scope)
+
+    @cached_property
+    def data_factory(self) -> "DataFactory":
+        """Data Factory; raises ConfigurationError naming the settings that are missing."""
+        from shared.adapters.data_factory import DataFactory, factory_of
+        from shared.adapters.identity import MANAGEMENT_SCOPE
+
+        s = self.settings
+        factory = factory_of(s.azure_subscription_id, s.data_factory_resource_group, s.data_factory_name)
+        return DataFactory(factory, self.bearer_tokens(MANAGEMENT_SCOPE))
+
+    @cached_property
+    def submissions(self) -> "Submissions":
+        """Where submissions are kept; raises ConfigurationError where no container is set."""
+        from shared.adapters.submissions import Submissions
+
+        container = self.settings.submissions_container
+        if not container:
+            raise ConfigurationError(
+                "SUBMISSIONS_CONTAINER: not set", hint="name the blob container that submissions go to"
+            )
+        account, credential = self._storage(self.settings.storage_blob_uri)
+        return Submissions(account, container, credential, new_uid=new_uid, now=self.clock.now)
+
+    @cached_property
+    def health(self) -> "Health":
+        """What a watch reads of PostgreSQL."""
+        from shared.adapters.postgres.health import Health
+
+        return Health(self.database, default_interval_s=self.settings.default_sync_interval_seconds)
+
+    @cached_property
+    def domain_database(self) -> "Database":
+        """Share packs: a database of their own, or the same."""
+        from shared.adapters.postgres.database import Database, server_of
+
+        s = self.settings
+        if s.domain_db_connection_string is None:
+            return self.database
+        told = s.domain_db_connection_string.get_secret_value()
+        server = server_of(told, "DOMAIN_DB_CONNECTION_STRING", s.postgres_sslrootcert)
+        return Database(server, s.postgres_schema, pool_max=max(2, s.postgres_pool_max))
+
+    @cached_property
+    def sharing(self) -> "Sharing | None":
+        """Share packs; None where they are off."""
+        directory = self.directory
+        if directory is None:
+            return None
+        from shared.composition_sharing import Sharing
+
+        return Sharing(
+            self.settings,
+            home=self.database,
+            database=self.domain_database,
+            vault=self.vault,
+            queue_named=self._queue_named,
+            open_wire=self._open_wire,
+            directory=directory,
+            now=self.clock.now,
+            lease_s=LEASE_S,
+        )
+
+    @cached_property
+    def directory(self) -> "DirectoryParts | None":
+        """Directory syncs and notices; None where share packs are off."""
+        if not self.settings.enable_workflow:
+            return None
+        from shared.composition_directory import DirectoryParts
+
+        return DirectoryParts(
+            self.settings,
+            database=self.domain_database,
+            queue_named=self._queue_named,
+            open_wire=self._open_wire,
+            credential=self.credential,
+            clock=self.clock,
+            lease_s=LEASE_S,
+        )
+
+    def _open_wire(self, url: str) -> "Wire":
+        from shared.adapters.databricks.client import FixedToken, Limits, open_wire
+        from shared.adapters.databricks_identity import managed_identity_strategy
+
+        token = self.settings.databricks_token
+        signs_in = (
+            FixedToken(token.get_secret_value()) if token else managed_identity_strategy(self.credential)
+        )
+        limits = Limits(calls_per_s=self.workspace_calls_per_s)
+        return open_wire(url, self.settings.allowed_databricks_hosts, signs_in, VERSION, limits)
 
     @cached_property
     def slices(self) -> "Slices":
@@ -253,7 +465,7 @@ class App:
         from shared.secrets import AzureKeyVault, CachedVault
 
         url = self.settings.key_vault_url
-        return CachedVault(AzureKeyVault(url, os.environ.get("AZURE_CLIENT_ID"))) if url else None
+        return CachedVault(AzureKeyVault(url, self.credential)) if url else None
 
     @cached_property
     def queue(self) -> "StorageQueue":
@@ -277,10 +489,16 @@ class App:
         if self.settings.storage:
             return self.settings.storage, None
         if not uri:
-            raise ConfigurationError("AzureWebJobsStorage: not set", hint="see local.settings.json.example")
-        from azure.identity import DefaultAzureCredential
+            raise ConfigurationError(
+                "AzureWebJobsStorage: not set",
+                hint="a connection string, or AzureWebJobsStorage__queueServiceUri, __tableServiceUri and"
+                " __blobServiceUri for an identity",
+            )
+        from shared.adapters.identity import managed_identity
 
-        return uri, DefaultAzureCredential(managed_identity_client_id=self.settings.storage_client_id)
+        told = self.settings.storage_credential == "managedidentity"
+        client_id = self.settings.storage_client_id or self.settings.azure_client_id
+        return uri, managed_identity(client_id, azure=told or bool(azure_marker(os.environ)))
 
     @cached_property
     def agenda(self) -> "Agenda":
@@ -395,13 +613,16 @@ class App:
     def send_outbox(self) -> int:
         """Send what transactions left in the outbox; raises QueueUnavailableError."""
         from shared.adapters.postgres.outbox import send_outbox
+        from shared.telemetry import span
 
-        return send_outbox(self.database, self.queue.send)
+        with span("fan_out"):
+            return send_outbox(self.database, self.queue.send)
 
     def _send_later(self, run_uid: UUID, slice_: int, delay_s: int) -> None:
         from shared.messages import SliceMessage
+        from shared.telemetry import traceparent
 
-        self.queue.send(SliceMessage(run_uid, slice_).to_json(), delay_s)
+        self.queue.send(SliceMessage(run_uid, slice_, traceparent()).to_json(), delay_s)
 
     @cached_property
     def http(self) -> "FastAPI":
@@ -442,7 +663,10 @@ class App:
                 error_rate_warning_percent=s.error_rate_warning_percent,
                 cors_origins=tuple(o.strip() for o in s.cors_origins.split(",") if o.strip()),
                 metadata_schema=s.postgres_schema,
-            )
+                pipelines=lambda: self.data_factory,
+                submissions=lambda: self.submissions,
+            ),
+            self.sharing.services if self.sharing else None,
         )
 
     def _database_ok(self) -> None:
@@ -450,7 +674,11 @@ class App:
             connection.execute("SELECT 1")
 
     def _queue_depths(self) -> dict[str, int | None]:
-        return {queue.name: queue.depth() for queue in (self.queue, self._poison_queue)}
+        queues = [self.queue, self._poison_queue]
+        if self.sharing is not None and self.directory is not None:
+            queues += [self.sharing.queue, self.sharing.poison_queue, self.directory.queue]
+            queues += [self.directory.poison_queue]
+        return {queue.name: queue.depth() for queue in queues}
 
     @cached_property
     def _poison_queue(self) -> "StorageQueue":

@@ -3,8 +3,10 @@
 AppError
     TransientError      trying again later may succeed: the slice is re-queued with backoff
         SourceUnavailableError, SourceThrottledError, TargetUnavailableError, QueueUnavailableError
+        IdentityUnavailableError, StorageUnavailableError, FactoryUnavailableError
     PermanentError      trying again cannot help: the run fails and says why
         SourceRefusedError, SourceProtocolError, SchemaDriftError, ConfigurationError, TargetRefusedError ...
+        FactoryRefusedError
     FencedError         another delivery owns the slice: stop, write nothing, report nothing
     RequestError        the caller of the HTTP interface must change the request
 Each error carries a stable `code`, a message (object, value, next step) and a `hint`; never a secret or a row's value.
@@ -62,6 +64,24 @@ class QueueUnavailableError(TransientError):
     code = "queue_unavailable"
 
 
+class IdentityUnavailableError(TransientError):
+    """The directory gave the app no token."""
+
+    code = "identity_unavailable"
+
+
+class StorageUnavailableError(TransientError):
+    """The storage account did not take or give a blob."""
+
+    code = "storage_unavailable"
+
+
+class FactoryUnavailableError(TransientError):
+    """Data Factory could not be reached, throttled us or answered 5xx."""
+
+    code = "factory_unavailable"
+
+
 class PermanentError(AppError):
     """Trying again cannot help."""
 
@@ -84,6 +104,12 @@ class SourceProtocolError(PermanentError):
     """The connector's answer is not the protocol's: truncated, not JSON, a cycle of cursors, a shape unknown."""
 
     code = "source_protocol"
+
+
+class FactoryRefusedError(PermanentError):
+    """Data Factory refuses the app's identity, or answered something that is not its own."""
+
+    code = "factory_refused"
 
 
 class WatermarkRegressionError(PermanentError):

@@ -10,6 +10,8 @@ import time
 from collections import Counter
 from typing import Literal, cast
 
+from shared.platform import azure_marker
+
 Action = Literal["kill", "hang", "raise", "stop"]
 
 # Every point in the code, so that a test can walk them all and a typo in a test is an error.
@@ -23,6 +25,8 @@ POINTS = (
     "rehash.after_commit", "verify.saved", "verify.concluded",
     "chunk.held", "release.pick", "release.landed", "release.before_commit", "release.after_commit",
     "retry.before_create", "retry.after_create", "replay.pick", "replay.before_commit", "replay.after_commit",
+    "application.claim", "application.claimed", "application.before_commit", "application.after_commit",
+    "journal.intended", "journal.before_conclude", "journal.concluded",
 )  # fmt: skip
 
 
@@ -43,7 +47,7 @@ def arm(specification: str) -> None:
         action, _, nth = rest.partition("@")
         if name not in POINTS or action not in ("kill", "hang", "raise", "stop"):
             raise ValueError(f"failpoint {part!r}: no such point or action")
-        if "WEBSITE_INSTANCE_ID" in os.environ:
+        if azure_marker(os.environ):
             raise ValueError("failpoints never arm on Azure")
         _armed[name] = (cast(Action, action), int(nth) if nth else None)
 

@@ -3,17 +3,27 @@
 Adapters ask a `Secrets` for a value when they sign in, and once more with `reload` after a refusal.
 """
 
+import os
 import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
-from shared.errors import ConfigurationError, SourceThrottledError, SourceUnavailableError, TransientError
+from shared.errors import (
+    AppError,
+    ConfigurationError,
+    SourceThrottledError,
+    SourceUnavailableError,
+    TransientError,
+)
 
 SECRET_NAME = re.compile(r"[A-Za-z0-9-]{1,127}")  # what Key Vault allows
 CACHE_TTL_S = 900.0
 STALE_S = 60.0
+_LONGEST_WAIT_S = 8.0
+_LONGEST_WISH_S = 600.0
 
 
 class Secrets(Protocol):
@@ -119,16 +129,43 @@ class CachedVault:
         return value
 
 
+class DirectoryVault:
+    """A folder that only its owner can read: one file a name. For one machine, where there is no vault."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, name: str) -> str:
+        """The newest value; raises ConfigurationError for a name that is not there."""
+        try:
+            return self._file(name).read_text("utf-8")
+        except FileNotFoundError:
+            raise ConfigurationError(
+                f"secret {name!r}: not in {self._folder}", hint="it is written there when it is made"
+            ) from None
+
+    def write(self, name: str, value: str) -> None:
+        """Keep the value; an older one is gone."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = self._file(name).with_suffix(".new")
+        with os.fdopen(
+            os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
+        ) as file:
+            file.write(value)
+        fresh.replace(self._file(name))
+
+    def _file(self, name: str) -> Path:
+        if not SECRET_NAME.fullmatch(name):
+            raise ConfigurationError(f"secret {name!r}: not a name", hint="letters, digits and hyphens")
+        return self._folder / name.lower()
+
+
 class AzureKeyVault:
     """Azure's vault at `url`, signed in to by the app's identity. The SDK loads on first use, being slow."""
 
-    def __init__(
-        self, url: str, client_id: str | None = None, *, credential: Any = None, transport: Any = None
-    ) -> None:
-        self._url, self._client_id, self._credential = url, client_id, credential
-        # The default waits for minutes under throttling, and slices wait with it.
-        self._options: dict[str, Any] = {"retry_total": 3, "retry_backoff_max": 8}
-        self._options |= {"transport": transport} if transport else {}
+    def __init__(self, url: str, credential: Callable[[], Any], *, transport: Any = None) -> None:
+        self._url, self._credential = url, credential
+        self._options: dict[str, Any] = {"transport": transport} if transport else {}
         self._client: Any = None  # SecretClient; typing it would import the SDK
 
     def read(self, name: str) -> str:
@@ -140,7 +177,7 @@ class AzureKeyVault:
         except ResourceNotFoundError:
             raise self._missing(name) from None
         except AzureError as error:
-            raise self._unreachable(error) from None
+            raise self._unreachable(error, name) from None
         if not value:
             raise self._missing(name)
         return str(value)
@@ -152,17 +189,15 @@ class AzureKeyVault:
         try:
             self._connected().set_secret(name, value)
         except AzureError as error:
-            raise self._unreachable(error) from None
+            raise self._unreachable(error, name) from None
 
     def _connected(self) -> Any:
         if self._client is None:
-            from azure.identity import DefaultAzureCredential
             from azure.keyvault.secrets import SecretClient
 
-            credential = self._credential or DefaultAzureCredential(
-                managed_identity_client_id=self._client_id
+            self._client = SecretClient(
+                self._url, self._credential(), retry_policy=_patience(), **self._options
             )
-            self._client = SecretClient(self._url, credential, **self._options)
         return self._client
 
     def _missing(self, name: str) -> ConfigurationError:
@@ -171,14 +206,41 @@ class AzureKeyVault:
             hint="store it there, or send auth.secret with the connector",
         )
 
-    def _unreachable(self, error: Exception) -> TransientError:
-        # Only the class: the SDK's text may quote the request.
-        if getattr(error, "status_code", None) == 429:
+    def _unreachable(self, error: Exception, name: str) -> AppError:
+        # Only the class and the status: the SDK's text may quote the request.
+        status = getattr(error, "status_code", None)
+        if status == 429:
             return SourceThrottledError(
                 f"Key Vault {self._url}: throttled",
                 hint="the work is repeated later; fewer apps may share the vault",
+                retry_after_s=_wish(error),
+            )
+        if status == 403:
+            return ConfigurationError(
+                f"secret {name!r}: {self._url} refuses the app's identity",
+                hint="assign it Key Vault Secrets User (and Secrets Officer to store), let its network in, and see"
+                " that the secret is enabled",
             )
         return SourceUnavailableError(
             f"Key Vault {self._url}: {type(error).__name__}",
             hint="check KEY_VAULT_URL and that the app's identity may get and set secrets",
         )
+
+
+def _patience() -> Any:
+    """The SDK's retries, three and short: it would wait for as long as Retry-After says, and slices with it."""
+    from azure.core.pipeline.policies import RetryPolicy
+
+    class Patience(RetryPolicy[Any, Any]):
+        def get_retry_after(self, response: Any) -> float | None:
+            wish = super().get_retry_after(response)
+            return None if wish is None else min(wish, _LONGEST_WAIT_S)
+
+    return Patience(retry_total=3, retry_backoff_max=_LONGEST_WAIT_S)
+
+
+def _wish(error: Exception) -> float | None:
+    """What a throttled answer asks for, in seconds, bounded; None where it says nothing that can be read."""
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    text = str(headers.get("Retry-After", ""))
+    return min(float(text), _LONGEST_WISH_S) if text.isdecimal() else None

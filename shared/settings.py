@@ -7,7 +7,7 @@ from datetime import time
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import ConfigurationError
@@ -43,7 +43,12 @@ class Settings(BaseSettings):
     storage: str | None = Field(None, alias="AzureWebJobsStorage")
     storage_queue_uri: str | None = Field(None, alias="AzureWebJobsStorage__queueServiceUri")
     storage_table_uri: str | None = Field(None, alias="AzureWebJobsStorage__tableServiceUri")
+    storage_blob_uri: str | None = Field(None, alias="AzureWebJobsStorage__blobServiceUri")
+    storage_credential: Literal["managedidentity"] | None = Field(
+        None, alias="AzureWebJobsStorage__credential"
+    )
     storage_client_id: str | None = Field(None, alias="AzureWebJobsStorage__clientId")
+    azure_client_id: str | None = None
 
     postgres_host: str
     postgres_port: int = Field(5432, ge=1, le=65535)
@@ -59,6 +64,7 @@ class Settings(BaseSettings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "json"
+    python_applicationinsights_enable_telemetry: bool = False
     key_vault_url: str | None = None
     mask_key_secret: str = Field("tributary-mask-key", pattern=r"^[A-Za-z0-9-]{1,127}$")
 
@@ -66,6 +72,7 @@ class Settings(BaseSettings):
     detect_schedule: str = "0 */5 * * * *"
     reject_payload_days: int = Field(90, ge=1)
     retry_schedule: str = "30 */5 * * * *"
+    watch_schedule: str = "0 */15 * * * *"
     detect_concurrency: int = Field(20, ge=1, le=20)
     full_max_rows: int = Field(5_000_000, ge=1)
     split_rows: int = Field(2_000_000, ge=1)
@@ -88,6 +95,12 @@ class Settings(BaseSettings):
     entra_audience: str | None = None
     local_token_secret: SecretStr | None = None
     connector_hosts: str = ""
+    azure_subscription_id: str | None = Field(None, pattern=r"^[0-9a-fA-F-]{36}$")
+    data_factory_resource_group: str | None = Field(None, pattern=r"^[\w().-]{1,90}$")
+    data_factory_name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{1,61}[A-Za-z0-9]$")
+    submissions_container: str | None = Field(
+        None, min_length=3, max_length=63, pattern=r"^[a-z0-9](-?[a-z0-9])*$"
+    )
     rate_limit_per_minute: int = Field(600, ge=1)
     cors_origins: str = ""
     error_rate_warning_percent: float = Field(0.2, ge=0, le=100)
@@ -96,10 +109,40 @@ class Settings(BaseSettings):
     workflow_approval: Literal["never", "widening"] = "never"
     share_drift_policy: Literal["report", "repair"] = "report"
     drift_schedule: str = "0 15 * * * *"
+    remind_schedule: str = "15 */5 * * * *"
     azure_queue_name: str = "sharepack-processing"
     domain_db_connection_string: SecretStr | None = None
     databricks_hosts: str = ""
     databricks_token: SecretStr | None = None
+    local_vault_dir: str | None = None
+
+    directory_queue_name: str = "sync-triggers"
+    directory_schedule: str = "45 */5 * * * *"
+    directory_domains: str = ""
+    graph_tenant_id: str | None = Field(None, pattern=r"^[A-Za-z0-9.-]{1,253}$")
+    graph_client_id: str | None = None
+    graph_client_secret: SecretStr | None = None
+    graph_url: str = "https://graph.microsoft.com"
+    entra_url: str = "https://login.microsoftonline.com"
+    azure_management_url: str = "https://management.azure.com"
+    project_cost_tag: str = Field("project", min_length=1, max_length=512)
+    smtp_host: str | None = None
+    smtp_port: int = Field(587, ge=1, le=65535)
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
+    notification_from_email: str | None = None
+    notification_to_emails: str = ""
+    notification_webhook_url: str | None = None
+    notification_webhook_secret: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> "Settings":
+        if self.postgres_sslmode == "disable" and self.postgres_host not in LOOPBACK:
+            raise ValueError(
+                "POSTGRES_SSLMODE: disable is for this machine only; away from it passwords and rows need TLS"
+            )
+        return self
 
     @property
     def sslmode(self) -> str:
@@ -116,6 +159,16 @@ class Settings(BaseSettings):
         """Workspaces that share packs may name, as `host[:port]`, lower case; empty means none."""
         return _hosts(self.databricks_hosts)
 
+    @property
+    def own_domains(self) -> frozenset[str]:
+        """Our own e-mail domains, lower case: only addresses in them are looked up in the directory."""
+        return frozenset(_hosts(self.directory_domains))
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """Mail addresses that every notice goes to."""
+        return tuple(each.strip() for each in self.notification_to_emails.split(",") if each.strip())
+
 
 def _hosts(text: str) -> tuple[str, ...]:
     return tuple(host.strip().lower() for host in text.split(",") if host.strip())
@@ -126,11 +179,16 @@ def load_settings() -> Settings:
     try:
         return Settings()  # type: ignore[call-arg]  # values come from the environment
     except ValidationError as error:
-        problems = [f"{_env_name(e['loc'])}: {e['msg'].lower()}" for e in error.errors(include_input=False)]
+        problems = [_problem(e["loc"], e["msg"]) for e in error.errors(include_input=False)]
         raise ConfigurationError(
             "settings: " + "; ".join(problems),
             hint="set them in local.settings.json (see local.settings.json.example) or in the app's configuration",
         ) from None
+
+
+def _problem(location: tuple[int | str, ...], message: str) -> str:
+    # What concerns several settings names them itself.
+    return f"{_env_name(location)}: {message.lower()}" if location else message.removeprefix("Value error, ")
 
 
 def _env_name(location: tuple[int | str, ...]) -> str:

@@ -7,7 +7,15 @@ from hypothesis import settings
 
 from shared.settings import Settings
 
-pytest_plugins = ["tests.fixtures_stack", "tests.fixtures_erp", "tests.fixtures_pg_source"]
+pytest_plugins = [
+    "tests.fixtures_stack",
+    "tests.fixtures_erp",
+    "tests.fixtures_pg_source",
+    "tests.fixtures_workspace",
+    "tests.fixtures_microsoft",
+    "tests.integration.sharing.world",
+    "tests.fixtures_azure",
+]
 
 
 # No test asserts a time: on a busy machine any example may take long. NIGHTLY=1 tries twenty times as many.
@@ -21,5 +29,5 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own settings must not change what a test sees."""
     names = {name.upper() for name in Settings.model_fields}
     for name in os.environ:
-        if name in names or name.startswith(("AzureWebJobs", "TRIBUTARY_")):
+        if name in names or name.startswith(("AzureWebJobs", "TRIBUTARY_", "DATABRICKS_", "ARM_")):
             monkeypatch.delenv(name)

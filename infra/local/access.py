@@ -1,5 +1,7 @@
 """A bearer token for the local stack, and the addresses a person wants to know."""
 
+from collections.abc import Sequence
+
 from infra.local.ports import LOOPBACK
 from infra.local.stack import Stack
 from shared.adapters.tokens import sign_local_token
@@ -8,9 +10,9 @@ ROLES = ("admin", "tenant:*")
 TTL_S = 12 * 3600
 
 
-def token(stack: Stack, subject: str) -> str:
-    """A token with every right, for twelve hours, signed with this machine's secret."""
-    return sign_local_token(stack.environment["LOCAL_TOKEN_SECRET"], subject, ROLES, TTL_S)
+def token(stack: Stack, subject: str, roles: Sequence[str] = ROLES) -> str:
+    """A token for twelve hours, signed with this machine's secret; every right unless `roles` says less."""
+    return sign_local_token(stack.environment["LOCAL_TOKEN_SECRET"], subject, roles, TTL_S)
 
 
 def addresses(stack: Stack) -> str:

@@ -22,6 +22,7 @@ from infra.local.postgres import SUPERUSER, PostgresServer
 from infra.local.progress import say
 from infra.local.sample_erp.erp import Credentials
 from infra.local.secret import kept_secret
+from infra.local.workspace.identity import PROVISIONER
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,11 @@ class Stack:
             "POSTGRES_PASSWORD": self.postgres.password,
             # The sample ERP's credentials, under the name that its connector's secret has.
             "SAMPLE_ERP": json.dumps({"client_id": erp.client_id, "client_secret": erp.client_secret}),
+            "ENABLE_WORKFLOW": "true",
+            "WORKFLOW_APPROVAL": "widening",
+            "LOCAL_VAULT_DIR": str(self.base / "vault"),
+            "DATABRICKS_HOSTS": f"{LOOPBACK}:{self.ports.workspace}",
+            "DATABRICKS_TOKEN": PROVISIONER.token,
             # Somebody is watching: an idle queue is asked every second.
             "AzureFunctionsJobHost__extensions__queues__maxPollingInterval": "00:00:01",
         }
@@ -101,6 +107,7 @@ class Stack:
                 self._start_azurite, azurite.stop, lambda: processes.running(azurite.service()) is not None,
             ),
             self._child("erp", self.erp_service),
+            self._child("workspace", self.workspace_service),
             self._child("host", self.host_service),
         )  # fmt: skip
 
@@ -109,6 +116,14 @@ class Stack:
         return self._python(
             "erp", self.ports.erp, "ERP_PORT", "/control/health",
             ["infra.local.sample_erp", "--port", str(self.ports.erp), "--data", str(self.base / "erp")], {},
+        )  # fmt: skip
+
+    def workspace_service(self) -> processes.Service:
+        """The stand-in for a Databricks workspace."""
+        port, data = self.ports.workspace, self.base / "workspace"
+        return self._python(
+            "workspace", port, "WORKSPACE_PORT", "/control/health",
+            ["infra.local.workspace", "--port", str(port), "--data", str(data)], {},
         )  # fmt: skip
 
     def host_service(self) -> processes.Service:

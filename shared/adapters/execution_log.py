@@ -60,6 +60,21 @@ class TableLog:
         """Say that a function ran."""
         return self._upsert("heartbeats", {"PartitionKey": "function", "RowKey": function, "At": at})
 
+    def beats(self) -> dict[str, datetime] | None:
+        """When each function last said that it ran; None where storage does not answer."""
+        from azure.core.exceptions import AzureError, ResourceNotFoundError
+
+        try:
+            rows = self._tables().get_table_client("heartbeats").query_entities("PartitionKey eq 'function'")
+            return {row["RowKey"]: row["At"] for row in rows if isinstance(row.get("At"), datetime)}
+        except ResourceNotFoundError:
+            return {}
+        except (AzureError, ValueError, TypeError) as error:
+            log(
+                "table_log_unavailable", level=logging.WARNING, table="heartbeats", error=type(error).__name__
+            )
+            return None
+
     def close(self) -> None:
         """Close the connection, if one was made."""
         if self._service is not None:

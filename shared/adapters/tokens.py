@@ -13,11 +13,11 @@ from typing import Any, Protocol
 import jwt
 
 from shared.errors import ConfigurationError, SourceUnavailableError, TransientError, UnauthorizedError
+from shared.platform import azure_marker
 
 ROLES = ("reader", "operator", "approver", "admin")
 LOCAL_ISSUER = "tributary-local"
 LOCAL_AUDIENCE = "tributary"
-AZURE_MARKERS = ("WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME")
 _MAX_TOKEN_CHARS = 16_384
 _REQUIRED = ["exp", "iat", "aud", "iss", "sub"]
 _LEEWAY_S = 60
@@ -57,10 +57,9 @@ class LocalTokens:
     """The local stack's own tokens: HS256 under a secret of this machine."""
 
     def __init__(self, secret: str, environment: Mapping[str, str]) -> None:
-        found = [marker for marker in AZURE_MARKERS if environment.get(marker)]
-        if found:
+        if found := azure_marker(environment):
             raise ConfigurationError(
-                f"AUTH_MODE=local: refused, {found[0]} shows that this runs in Azure",
+                f"AUTH_MODE=local: refused, {found} shows that this runs in Azure",
                 hint="set AUTH_MODE=entra with ENTRA_TENANT_ID and ENTRA_AUDIENCE",
             )
         self._secret = _strong(secret)

@@ -1,10 +1,13 @@
 """The FastAPI application, built from its services on the first request."""
 
+from typing import TYPE_CHECKING
+
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from shared.api import (
     connectors,
+    datafactory,
     entities,
     figures,
     operations,
@@ -18,13 +21,16 @@ from shared.api import (
 from shared.api.gate import Gate, RateLimiter
 from shared.api.ports import ApiServices
 
+if TYPE_CHECKING:
+    from shared.api.workflow.ports import WorkflowServices
+
 _DESCRIPTION = (
     "Keeps warehouse tables in step with the systems they come from. Errors are application/problem+json."
 )
 
 
-def create_app(services: ApiServices) -> FastAPI:
-    """The management API; every path but those in `gate.ANONYMOUS` needs a bearer token."""
+def create_app(services: ApiServices, workflow: "WorkflowServices | None" = None) -> FastAPI:
+    """The management API, and the share packs' where there is a `workflow`; few paths need no bearer token."""
     app = FastAPI(
         title="Tributary",
         version="1",
@@ -34,11 +40,25 @@ def create_app(services: ApiServices) -> FastAPI:
         responses={"default": {"description": "A problem", "content": {problems.MEDIA_TYPE: {}}}},
     )
     app.state.services = services
-    for module in (connectors, entities, runs, proofs, records, waiting, schedules, operations, figures):
+    for module in (
+        connectors,
+        entities,
+        runs,
+        proofs,
+        records,
+        waiting,
+        schedules,
+        operations,
+        figures,
+        datafactory,
+    ):
         app.include_router(module.router)
     app.include_router(operations.tenants)
     app.include_router(records.retrying)
+    app.include_router(datafactory.submissions)
     problems.install(app)
+    if workflow is not None:
+        _add_workflow(app, workflow)
     limiter = RateLimiter(services.rate_limit_per_minute, services.clock)
     app.add_middleware(Gate, tokens=services.tokens, limiter=limiter)
     if services.cors_origins:
@@ -51,3 +71,13 @@ def create_app(services: ApiServices) -> FastAPI:
             expose_headers=["retry-after"],
         )
     return app
+
+
+def _add_workflow(app: FastAPI, workflow: "WorkflowServices") -> None:
+    # Nothing of share packs is imported where they are off.
+    from shared.api.workflow import directory, refusals, routes
+
+    app.state.workflow = workflow
+    app.include_router(routes.router)
+    app.include_router(directory.router)
+    refusals.install(app)

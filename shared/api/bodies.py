@@ -197,7 +197,12 @@ class RegionBody(Body):
 
     region: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
     workspace_url: Annotated[
-        str, StringConstraints(max_length=300, pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?$")
+        str,
+        StringConstraints(
+            max_length=300,
+            # Without TLS on this machine only: credentials go there.
+            pattern=r"^(https://[A-Za-z0-9.-]+|http://(127\.0\.0\.1|localhost))(:[0-9]{1,5})?/?$",
+        ),
     ]
 
 

@@ -15,7 +15,10 @@ from shared.api import problems
 from shared.errors import AppError, UnauthorizedError
 
 ANONYMOUS = frozenset({"/api/v1/health", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
+# Anybody may ask; who brings a token hears more.
+MORE_WITH_TOKEN = frozenset({"/workflow/health"})
 MAX_BODY_BYTES = 1_048_576
+UPLOADS = {"/workflow/sharepack/upload": 16 * 1_048_576}
 _MAX_SUBJECTS = 10_000
 
 
@@ -52,7 +55,8 @@ class Gate:
         began = _Began(send)
         try:
             await self._admit(scope)
-            body = _Limited(receive, Headers(scope=scope))
+            limit = UPLOADS.get(scope["path"], MAX_BODY_BYTES)
+            body = _Limited(receive, Headers(scope=scope), limit)
             await self._app(scope, body, began)
         except Exception as error:
             # Decided here, once, for the whole interface: nobody else may leak a traceback to a caller.
@@ -61,9 +65,10 @@ class Gate:
                 await response(scope, receive, began)
 
     async def _admit(self, scope: Scope) -> None:
-        if scope["path"] in ANONYMOUS:
+        path, headers = scope["path"], Headers(scope=scope)
+        if path in ANONYMOUS or (path in MORE_WITH_TOKEN and "authorization" not in headers):
             return
-        caller = await run_in_threadpool(self._authenticate, Headers(scope=scope))
+        caller = await run_in_threadpool(self._authenticate, headers)
         self._limiter.take(caller.subject)
         scope.setdefault("state", {})["caller"] = caller
 
@@ -80,16 +85,16 @@ class Gate:
 class _Limited:
     """The request's body, refused as soon as it is known to be too long."""
 
-    def __init__(self, receive: Receive, headers: Headers) -> None:
-        self._receive, self._received = receive, 0
+    def __init__(self, receive: Receive, headers: Headers, limit: int) -> None:
+        self._receive, self._received, self._limit = receive, 0, limit
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-            raise _too_large()
+        if not length.isdigit() or int(length) > limit:
+            raise _too_large(limit)
 
     async def __call__(self) -> Message:
         message = await self._receive()
         self._received += len(message.get("body", b""))
-        if self._received > MAX_BODY_BYTES:
+        if self._received > self._limit:
             # The framework reads bodies and would turn any error but its own into a 400.
             raise HTTPException(413)
         return message
@@ -109,7 +114,7 @@ class _Began:
         await self._send(message)
 
 
-def _too_large() -> problems.TooLargeError:
+def _too_large(limit: int) -> problems.TooLargeError:
     return problems.TooLargeError(
-        f"request body: larger than {MAX_BODY_BYTES} bytes", hint="send less, or in several requests"
+        f"request body: larger than {limit} bytes", hint="send less, or in several requests"
     )

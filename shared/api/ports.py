@@ -6,12 +6,15 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
+from shared.adapters.data_factory import PipelineRun
 from shared.adapters.descriptions import Describing
 from shared.adapters.postgres.catalogue import Decide, Discovered, EntityView, Tenants
 from shared.adapters.postgres.retries import Asked, Wanted
 from shared.adapters.postgres.schedules import ScheduleChoice, ScheduleView
 from shared.adapters.postgres.views import RunView
+from shared.adapters.submissions import Stored, Submission
 from shared.adapters.tokens import TokenVerifier
+from shared.errors import ConfigurationError
 from shared.secrets import SecretStore
 from shared.sync.catalogue import Catalogued, Connector
 from shared.sync.consent import Consent
@@ -222,6 +225,27 @@ class Schedules(Protocol):
     def delete_schedule(self, uid: UUID, actor: str) -> None: ...
 
 
+class Pipelines(Protocol):
+    """Data Factory's runs."""
+
+    def run(self, pipeline: str, parameters: Mapping[str, Any]) -> UUID: ...
+    def status(self, run_id: UUID) -> PipelineRun: ...
+
+
+class SubmissionStore(Protocol):
+    """Where submissions are kept."""
+
+    def store(self, submission: Submission) -> Stored: ...
+
+
+def _no_factory() -> Pipelines:
+    raise ConfigurationError("DATA_FACTORY_NAME: not set", hint="Data Factory's routes need a factory")
+
+
+def _no_container() -> SubmissionStore:
+    raise ConfigurationError("SUBMISSIONS_CONTAINER: not set", hint="name the container for submissions")
+
+
 @dataclass(frozen=True, slots=True)
 class ApiServices:
     """Everything the routers act through. `secrets` is None where no vault takes new values.
@@ -229,7 +253,8 @@ class ApiServices:
     `connector_hosts`: hosts that a connector may name, lower case. `migrate` names what it applied.
     `database_ok` raises where PostgreSQL cannot be reached. `send_outbox` sends what is admitted; its failing
     is harmless, the next tick sends again. `queue_depths`: messages by queue, None where storage is silent.
-    `now` is aware, UTC; `schedule_defaults` serve schedules that don't say.
+    `now` is aware, UTC; `schedule_defaults` serve schedules that don't say. `pipelines` and `submissions` raise
+    ConfigurationError where no factory or container is set.
     """
 
     tokens: TokenVerifier
@@ -257,3 +282,5 @@ class ApiServices:
     queue_depths: Callable[[], Mapping[str, int | None]] = dict
     error_rate_warning_percent: float = 0.2
     metadata_schema: str = "bridge"
+    pipelines: Callable[[], Pipelines] = _no_factory
+    submissions: Callable[[], SubmissionStore] = _no_container

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from shared.errors import (
     AppError,
     ConfigurationError,
+    FactoryRefusedError,
     InvalidError,
     RequestError,
     SourceProtocolError,
@@ -30,6 +31,7 @@ _STATUS: tuple[tuple[type[AppError], int], ...] = (
     (TransientError, 503),
     (SourceRefusedError, 502),
     (SourceProtocolError, 502),
+    (FactoryRefusedError, 502),
     (TargetRefusedError, 409),
     (ConfigurationError, 422),
 )
@@ -52,6 +54,13 @@ class TooLargeError(RequestError):
 
     code = "too_large"
     status = 413
+
+
+class UnsupportedMediaError(RequestError):
+    """The body is of a kind that this route does not take."""
+
+    code = "unsupported_media"
+    status = 415
 
 
 def install(app: FastAPI) -> None:
@@ -113,15 +122,19 @@ def problem(
     errors: Sequence[tuple[str, str]] = (),
     headers: Mapping[str, str] | None = None,
     plan: ChangePlan | None = None,
+    places: Sequence[Mapping[str, object]] = (),
 ) -> Response:
-    """One problem document; `errors` are (field, detail), `plan` is what the request would do."""
+    """One problem document; `errors` are (field, detail), `plan` is what the request would do.
+
+    `places`: what is wrong in an uploaded file, each with its line, or its sheet and cell.
+    """
     phrase = HTTPStatus(status).phrase
     body = {
         "type": f"urn:tributary:{code}" if code else "about:blank",
         "title": phrase,
         "status": status,
         "detail": detail or phrase,
-        "errors": [{"field": field, "detail": text} for field, text in errors],
+        "errors": [*({"field": field, "detail": text} for field, text in errors), *places],
     }
     if hint:
         body["hint"] = hint

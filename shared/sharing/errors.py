@@ -1,6 +1,9 @@
-"""How a workspace refuses, as far as the engine must tell refusals apart; all of them Tributary's own errors."""
+"""How a workspace refuses, as far as the engine must tell refusals apart, and how an upload is refused."""
 
-from shared.errors import PermanentError, TransientError
+from collections.abc import Sequence
+
+from shared.errors import PermanentError, RequestError, TransientError
+from shared.sharing.model import Finding
 
 
 class WorkspaceUnavailableError(TransientError):
@@ -41,3 +44,48 @@ class MissingError(WorkspaceRefusedError):
     """What the call names is not there (any more)."""
 
     code = "missing"
+
+
+class UploadError(RequestError):
+    """A share pack's file is not taken; `findings` say why, each with its place where it has one."""
+
+    code = "upload_refused"
+
+    def __init__(self, findings: Sequence[Finding], message: str | None = None, *, hint: str = "") -> None:
+        first = findings[0].detail
+        more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+        super().__init__(message or f"{first}{more}", hint=hint)
+        self.findings = tuple(findings)
+
+
+class UnreadableUploadError(UploadError):
+    """The file is damaged, or is no text that YAML allows."""
+
+    code = "upload_unreadable"
+
+
+class UploadTooLargeError(UploadError):
+    """The file, or what it would unfold to, is over a limit."""
+
+    code = "upload_too_large"
+    status = 413
+
+
+class UploadTypeError(UploadError):
+    """The file is neither YAML nor an Excel workbook without macros."""
+
+    code = "upload_type"
+    status = 415
+
+
+class InvalidPackError(UploadError):
+    """The file was read, and the pack in it breaks the format or a rule."""
+
+    code = "pack_invalid"
+    status = 422
+
+
+class StoredPackError(PermanentError):
+    """A stored pack has a form that this release does not know."""
+
+    code = "stored_pack"

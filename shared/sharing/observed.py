@@ -9,9 +9,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from shared.sharing.model import ObjectType, Partition, PipelineType
+from shared.sharing.model import ObjectType, Partition, PipelineType, RecipientType
 
 SELECT = "SELECT"
+Authentication = Literal["TOKEN", "DATABRICKS", "OIDC_FEDERATION", "OAUTH_CLIENT_CREDENTIALS"]
+AUTHENTICATION: Mapping[RecipientType, Authentication] = {
+    RecipientType.D2O: "TOKEN",
+    RecipientType.D2D: "DATABRICKS",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ class ObservedRecipient:
 
     name: str
     owner: str
-    authentication: Literal["TOKEN", "DATABRICKS", "OIDC_FEDERATION", "OAUTH_CLIENT_CREDENTIALS"] | None
+    authentication: Authentication | None
     metastore_id: str | None = None
     comment: str | None = None
     allowed_ips: tuple[str, ...] | None = None

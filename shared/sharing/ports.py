@@ -74,6 +74,10 @@ class Workspace(Protocol):
         """What `catalog.schema[.name]` is; without `type`, tables and views are tried before other kinds."""
         ...
 
+    def catalog_objects(self, wanted: Mapping[str, ObjectType | None]) -> Mapping[str, CatalogObject]:
+        """`catalog_object` for many names in as few calls as the platform allows; what is absent is left out."""
+        ...
+
     def create_share(self, name: str, comment: str | None) -> None: ...
     def update_share(self, name: str, changes: Sequence[ObjectChange]) -> None:
         """At most 100 changes; the platform does not promise that they are atomic."""
@@ -96,6 +100,13 @@ class Workspace(Protocol):
     def own_recipient(self, name: str, owner: str) -> None: ...
     def rotate_token(self, name: str, *, old_expires_in_s: int) -> IssuedToken:
         """Never sent twice by the adapter: a repeat would rotate again."""
+        ...
+
+    def pending_activation(self, name: str) -> IssuedToken | None:
+        """The newest token whose activation link was not used yet, read again; None where none can be read.
+
+        A link whose reply was lost is found here without another rotation.
+        """
         ...
 
     def create_pipeline(self, pipeline: Pipeline) -> str:
@@ -131,7 +142,10 @@ class Journal(Protocol):
         """By position; an intended entry without a conclusion means: observe first."""
         ...
 
-    def intend(self, position: int, action: str) -> None: ...
+    def intend(self, position: int, action: str) -> None:
+        """Say what comes next; also for a position that is intended, failed or skipped already."""
+        ...
+
     def conclude(
         self,
         position: int,
@@ -140,8 +154,15 @@ class Journal(Protocol):
     ) -> None: ...
 
 
+class Clock(Protocol):
+    """Time, and waiting for it."""
+
+    def monotonic(self) -> float: ...
+    def sleep(self, seconds: float) -> None: ...
+
+
 class Leases(Protocol):
-    """Fenced leases on shares and recipients of a workspace."""
+    """Fenced leases on `share/name`, `recipient/name` and `pipeline/type/name` of a workspace."""
 
     def hold(self, workspace: str, names: Sequence[str], holder: UUID) -> AbstractContextManager[None]:
         """Taken in sorted order, all or none, renewed until left; raises TransientError while another holds one."""

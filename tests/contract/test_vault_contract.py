@@ -59,9 +59,7 @@ class Anyone:
 def azure(vault: FakeVault) -> AzureKeyVault:
     session = requests.Session()
     session.mount("https://", Wire(vault))
-    return AzureKeyVault(
-        URL, credential=Anyone(), transport=RequestsTransport(session=session, session_owner=False)
-    )
+    return AzureKeyVault(URL, Anyone, transport=RequestsTransport(session=session, session_owner=False))
 
 
 @pytest.fixture(params=[lambda vault: vault, azure], ids=["fake", "azure"])

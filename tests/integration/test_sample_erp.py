@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from infra.local.loopback import Request
 from infra.local.sample_erp import ColumnSpec, Json, SampleErp, TableSpec, parse_columns
-from infra.local.sample_erp.http import Request
 
 if TYPE_CHECKING:
     from tests.fixtures_erp import MakeErp

@@ -21,8 +21,10 @@ ELSEWHERE = {"rehash.before_commit", "rehash.after_commit", "verify.saved", "ver
 # What a strategy's second sync cannot pass through, so that a point that is never hit is never taken for a good one;
 # background loads have their own test below.
 BY_NIGHT = {"window.created", "window.cursor"}
-# Points of waiting rows are met only where parents are declared, or rejects tried again: see test_parents.py.
-OTHERS = {point for point in POINTS if point.split(".")[0] in ("release", "retry", "replay")} | {"chunk.held"}
+# Points of waiting rows are met only where parents are declared, or rejects tried again: see test_parents.py. Share packs
+# have points of their own.
+_ELSEWHERE = ("release", "retry", "replay", "application", "journal")
+OTHERS = {point for point in POINTS if point.split(".")[0] in _ELSEWHERE} | {"chunk.held"}
 NEVER = {
     "full": BY_NIGHT | OTHERS | {"chunk.lookup", "chunk.copy", "chunk.update", "deletes.mark", "deletes.before_commit", "deletes.chunk"},
     "hash": BY_NIGHT | OTHERS | {"stage.create", "publish.before_commit", "publish.after_commit"},

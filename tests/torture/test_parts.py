@@ -70,6 +70,7 @@ def hosts(world: World, count: int) -> Iterator[None]:
                 "AzureWebJobs.detect_changes.Disabled": "true",
                 "DETECT_SCHEDULE": "0 0 0 1 1 *",
                 "RETRY_SCHEDULE": "0 0 0 1 1 *",
+                "WATCH_SCHEDULE": "0 0 0 1 1 *",
                 "LOG_LEVEL": "ERROR",
             }
             process = subprocess.Popen(

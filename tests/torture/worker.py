@@ -3,6 +3,7 @@
 Run as `python -m tests.torture.worker`; commands come as JSON lines on stdin, answers leave on stdout.
 
     {"op": "start", "env": {...}, "arm": "...", "log": path, "action": ["tick"] | ["window"] | ["deliver", body, id, count]
+     | ["provision", body, id, count]
      | ["pump", file whose presence ends it, seed],
      "chunk_rows": n, "delete_batch": n}              -> {"pid": n}
     {"op": "wait", "pid": n}                          -> {"code": n | null, "signal": n | null, "stopped": bool}
@@ -56,11 +57,13 @@ def _import_everything() -> None:
     # polars starts its threads on first use, which happens in children only: a fork would lose them.
 
     import shared.adapters.connectors
+    import shared.adapters.databricks.workspace
     import shared.adapters.postgres.agenda
     import shared.adapters.postgres.catalogue
     import shared.adapters.postgres.finished
     import shared.adapters.postgres.poison
     import shared.adapters.postgres.target
+    import shared.composition_sharing
     import shared.sync.background
     import shared.sync.deliver
     import shared.sync.run
@@ -121,6 +124,10 @@ def _act(command: dict[str, Any]) -> None:
         app.load_in_window()
     elif kind == "pump":
         _pump(app, *rest)
+    elif kind == "provision":
+        body, message_id, dequeue_count = rest
+        app.workspace_calls_per_s = 10_000.0
+        app.provision_share_pack(body.encode(), message_id, dequeue_count)
     else:
         body, message_id, dequeue_count = rest
         app.sync_table(body.encode(), message_id, dequeue_count)

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from shared import failpoints
+from shared.platform import AZURE_MARKERS
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +38,8 @@ def test_unknown_point_or_action_is_an_error(wrong: str) -> None:
         failpoints.arm(wrong)
 
 
-def test_failpoints_refuse_to_arm_on_azure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WEBSITE_INSTANCE_ID", "x")
+@pytest.mark.parametrize("marker", AZURE_MARKERS)
+def test_failpoints_refuse_to_arm_on_azure(monkeypatch: pytest.MonkeyPatch, marker: str) -> None:
+    monkeypatch.setenv(marker, "x")
     with pytest.raises(ValueError, match="never arm on Azure"):
         failpoints.arm("chunk.begin=raise")

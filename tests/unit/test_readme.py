@@ -67,7 +67,7 @@ def tree_paths() -> list[Path]:
 
 
 def make_targets() -> set[str]:
-    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 def test_the_settings_table_is_the_code() -> None:
@@ -101,7 +101,7 @@ def test_the_tree_names_every_trigger_and_every_folder_of_the_domain() -> None:
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_make_command_in_the_documents_exists(name: str) -> None:
     text = (ROOT / name).read_text()
-    spoken = set(re.findall(r"(?:`|^)make (?:[A-Z]\S+ )?([a-z]+)", text, re.MULTILINE))
+    spoken = set(re.findall(r"(?:`|^)make (?:[A-Z]\S+ )?([a-z-]+)", text, re.MULTILINE))
     assert spoken <= make_targets()
 
 

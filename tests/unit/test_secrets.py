@@ -1,9 +1,11 @@
 """Secrets: where names find values, and how often a vault is asked."""
 
+from pathlib import Path
+
 import pytest
 
 from shared.errors import ConfigurationError
-from shared.secrets import CachedVault, EnvironmentSecrets
+from shared.secrets import CachedVault, DirectoryVault, EnvironmentSecrets
 from tests.fakes_vault import FakeVault
 
 
@@ -44,3 +46,25 @@ def test_value_put_is_there_without_asking() -> None:
     secrets = CachedVault(vault, clock=lambda: 0.0)
     secrets.put("erp-token", "new")
     assert (secrets.get("erp-token"), vault.values, vault.reads) == ("new", {"erp-token": "new"}, 0)
+
+
+def test_folder_keeps_values_for_its_owner_only(tmp_path: Path) -> None:
+    vault = DirectoryVault(tmp_path / "vault")
+    vault.write("Link-1", "one")
+    vault.write("Link-1", "two")
+    assert vault.read("link-1") == "two"
+    files = list((tmp_path / "vault").iterdir())
+    assert [file.stat().st_mode & 0o777 for file in files] == [0o600]
+    assert (tmp_path / "vault").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("name", ["../out", "a/b", "", "a.b", "a\x00b"])
+def test_folder_takes_no_name_that_could_leave_it(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="not a name"):
+        DirectoryVault(tmp_path).write(name, "x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_folder_names_what_it_does_not_hold(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no-such"):
+        DirectoryVault(tmp_path).read("no-such")

@@ -19,6 +19,7 @@ from shared.adapters.tokens import (
     sign_local_token,
 )
 from shared.errors import ConfigurationError, SourceUnavailableError, UnauthorizedError
+from shared.platform import AZURE_MARKERS
 
 ISSUER, AUDIENCE = entra_issuer("a-tenant"), "api://tributary"
 SECRET = "s" * 40
@@ -197,7 +198,7 @@ def test_local_token_expires_and_needs_its_own_secret() -> None:
             tokens.verify(token)
 
 
-@pytest.mark.parametrize("marker", ["WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME"])
+@pytest.mark.parametrize("marker", AZURE_MARKERS)
 def test_local_tokens_refuse_to_start_in_azure(marker: str) -> None:
     with pytest.raises(ConfigurationError, match="AUTH_MODE=local"):
         LocalTokens(SECRET, {marker: "x"})

@@ -8,6 +8,7 @@ stage() { echo "[test] $* ($(($(date +%s) - began)) s so far)"; }
 stage "install"
 sh infra/local/bootstrap/install.sh || exit $?
 $BIN/python -c 'from infra.local import azurite, paths; azurite.install(paths.LOCAL_DIR / "azurite")' || exit $?
+sh infra/checks/install.sh || exit $?
 stage "lint and types"
 sh infra/local/bootstrap/lint.sh
 linted=$?

@@ -16,10 +16,11 @@ from azure.data.tables import TableClient
 
 from infra.local import access
 from infra.local.demo.client import Client, DemoError
+from infra.local.demo.sharing import TENANT, Sharing
 from infra.local.demo.story import Story
 from infra.local.errors import LocalStackError
 from infra.local.host.errors import HostError
-from infra.local.paths import LOCAL_DIR
+from infra.local.paths import LOCAL_DIR, REPO_ROOT
 from infra.local.ports import LOOPBACK, Ports
 from infra.local.stack import Stack, down, up
 
@@ -63,6 +64,7 @@ def _tell(stack: Stack, once: bool) -> dict[str, Any]:
         with TableClient.from_connection_string(stack.azurite.connection_string, "heartbeats") as heartbeats:
             story = _story(stack, heartbeats, problems)
             told = story.tell()
+        told |= _sharing(stack, problems).tell()
         if not once:
             _say(f"\nStill running (make down stops it):\n{access.addresses(stack)}")
             _say(f"  a token     {access.token(stack, 'demo')}")
@@ -81,6 +83,19 @@ def _story(stack: Stack, heartbeats: TableClient, problems: list[str]) -> Story:
         erp=Client("sample ERP", erp),
         heartbeats=heartbeats,
         remembered=stack.base / "demo.json",
+        say=_say,
+        problems=problems,
+    )
+
+
+def _sharing(stack: Stack, problems: list[str]) -> Sharing:
+    host = f"http://{LOOPBACK}:{stack.ports.host}"
+    operator = access.token(stack, "requestor@example.org", ["operator", "reader", f"tenant:{TENANT}"])
+    return Sharing(
+        operator=Client("host", host, operator),
+        approver=Client("host", host, access.token(stack, "approver@example.org")),
+        workspace=Client("workspace stand-in", f"http://{LOOPBACK}:{stack.ports.workspace}"),
+        root=REPO_ROOT,
         say=_say,
         problems=problems,
     )

@@ -36,6 +36,10 @@ class Client:
         """The answer's JSON, None when it has no body."""
         return self._call("POST", path, json={} if body is None else body)
 
+    def upload(self, path: str, name: str, content: bytes, headers: dict[str, str]) -> Any:
+        """The answer's JSON to a file sent as a form's `file`."""
+        return self._call("POST", path, files={"file": (name, content)}, headers=headers)
+
     def put(self, path: str, body: Any) -> Any:
         """The answer's JSON."""
         return self._call("PUT", path, json=body)
@@ -47,8 +51,10 @@ class Client:
         except PlanAnswerError as planned:
             return planned.plan["text"], self.put(f"{path}?plan_hash={planned.plan['plan_hash']}", body)
 
-    def _call(self, method: str, path: str, **arguments: Any) -> Any:
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+    def _call(
+        self, method: str, path: str, *, headers: dict[str, str] | None = None, **arguments: Any
+    ) -> Any:
+        headers = (headers or {}) | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
         try:
             answer = httpx.request(
                 method, self.base_url + path, headers=headers, timeout=TIMEOUT_S, trust_env=False, **arguments

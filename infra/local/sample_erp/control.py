@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from infra.local.loopback import Answer, Request, json_answer
 from infra.local.sample_erp.errors import ErpError, UnknownSlugError
-from infra.local.sample_erp.http import Answer, Request, json_answer
 from infra.local.sample_erp.protocol import Behaviour
 from infra.local.sample_erp.sampling import RawValues, random_keys
 from infra.local.sample_erp.schema import ColumnSpec

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from infra.local.loopback import LoopbackServer, Request
 from infra.local.sample_erp import seed
 from infra.local.sample_erp.auth import Tokens
 from infra.local.sample_erp.errors import ConflictError, ErpError, UnknownSlugError
-from infra.local.sample_erp.http import LoopbackServer, Request
 from infra.local.sample_erp.protocol import Behaviour, Connector
 from infra.local.sample_erp.routes import route
 from infra.local.sample_erp.schema import ColumnSpec, TableSpec

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from infra.local.loopback import Answer, Request, json_answer
 from infra.local.sample_erp.control import control
 from infra.local.sample_erp.errors import ErpError, ScriptedFailureError, UnknownSlugError
-from infra.local.sample_erp.http import Answer, Request, json_answer
 
 if TYPE_CHECKING:
     from infra.local.sample_erp.erp import SampleErp

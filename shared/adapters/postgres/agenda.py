@@ -8,6 +8,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres.database import Database
+from shared.adapters.postgres.outbox import resend
 from shared.adapters.postgres.pacing import Pacing
 from shared.adapters.postgres.slices import Slices, error_body
 from shared.errors import AppError, TargetUnavailableError
@@ -71,7 +72,7 @@ class Agenda:
     def heal(self) -> int:
         """Re-send lost messages and fill slots that nobody filled; how many messages went into the outbox again."""
         with self._database.connection() as connection:
-            again = connection.execute(query("resend", self._schema)).fetchall()
+            again = resend(connection, self._schema)
             names = {"default_limit": self._default_limit}
             waiting = connection.execute(query("connectors_waiting", self._schema), names).fetchall()
         for row in waiting:

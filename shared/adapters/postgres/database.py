@@ -1,16 +1,26 @@
 """Connections to PostgreSQL: a small pool, transactions, and driver errors in our own words."""
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 from psycopg import errors as pg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from shared.errors import AppError, PermanentError, TargetRefusedError, TargetUnavailableError
+from shared.errors import (
+    AppError,
+    ConfigurationError,
+    IdentityUnavailableError,
+    PermanentError,
+    TargetRefusedError,
+    TargetUnavailableError,
+)
 
 MINIMUM_SERVER = 140_000
 _CONNECT_TIMEOUT_S = 10
@@ -40,6 +50,12 @@ REFUSALS = {
     "connections": ("too many connections", "too many clients", "remaining connection slots", "too_many"),
     "replica": ("server is in hot standby mode", "session is read-only", "server is not in hot standby"),
     "credentials": ("authentication failed", "no password supplied", "no pg_hba.conf entry"),
+    "tls": (
+        "does not support SSL",
+        "certificate verify failed",
+        "root certificate file",
+        "does not match host name",
+    ),
     "starting": ("the database system is starting up", "is shutting down", "in recovery mode"),
 }
 _ADVICE = {
@@ -48,7 +64,15 @@ _ADVICE = {
         "raise the limit, or lower POSTGRES_POOL_MAX or the number of instances",
     ),
     "replica": ("is a replica, whose state may be old", "let POSTGRES_HOST name the primary"),
-    "credentials": ("refuses the credentials", "check POSTGRES_USER and POSTGRES_PASSWORD"),
+    "credentials": (
+        "refuses the credentials",
+        "check POSTGRES_USER and POSTGRES_PASSWORD; under POSTGRES_AUTH=entra, that the app's identity is a role there",
+    ),
+    "tls": (
+        "offers no TLS that can be trusted",
+        "switch TLS on there; POSTGRES_SSLROOTCERT may name the authorities to trust",
+    ),
+    "identity": ("was not asked: the app's identity gets no token", "see AZURE_CLIENT_ID"),
     "starting": ("is starting or stopping", "wait; if it stays so, look at the server's log"),
     "read_only": (
         "takes no writes",
@@ -60,7 +84,11 @@ _ADVICE = {
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where PostgreSQL is and how to sign in; `password` is asked on every connect, so tokens may expire."""
+    """Where PostgreSQL is and how to sign in.
+
+    `password` is asked on every connect, so tokens may expire. `forget_password`, where there is one, is told that
+    the server refused it, and the connection tried once more.
+    """
 
     host: str
     port: int
@@ -69,11 +97,47 @@ class Server:
     password: Callable[[], str | None]
     sslmode: str = "prefer"
     sslrootcert: str | None = None
+    forget_password: Callable[[], None] | None = None
 
     @property
     def name(self) -> str:
         """The server as messages name it: never with credentials."""
         return f"PostgreSQL {self.host}:{self.port}/{self.database}"
+
+
+_PARTS = {"host", "port", "dbname", "user", "password", "sslmode", "sslrootcert"}
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def server_of(conninfo: str, setting: str, sslrootcert: str | None = None) -> Server:
+    """The server that a connection string names, in libpq's form or as a URI; TLS is verified unless it says otherwise.
+
+    Raises ConfigurationError naming `setting` and what is wrong, never what stands in it.
+    """
+    hint = "e.g. postgresql://user:password@host:5432/database, or host=... dbname=... user=... password=..."
+    # Drivers of other libraries are often named with the scheme.
+    plain = re.sub(r"^postgres(ql)?\+\w+://", "postgresql://", conninfo.strip())
+    try:
+        parts = {k: str(v) for k, v in conninfo_to_dict(plain).items() if v is not None}
+    except psycopg.Error:
+        raise ConfigurationError(f"{setting}: is no connection string", hint=hint) from None
+    if unknown := sorted(set(parts) - _PARTS):
+        raise ConfigurationError(f"{setting}: {', '.join(unknown)} cannot be set here", hint=hint)
+    if missing := sorted({"host", "dbname", "user"} - set(parts)):
+        raise ConfigurationError(f"{setting}: lacks {', '.join(missing)}", hint=hint)
+    port = parts.get("port", "5432")
+    if not port.isdecimal() or "," in parts["host"]:
+        raise ConfigurationError(f"{setting}: must name one host and one port", hint=hint)
+    verified = "prefer" if parts["host"] in _LOOPBACK else "verify-full"
+    return Server(
+        host=parts["host"],
+        port=int(port),
+        database=parts["dbname"],
+        user=parts["user"],
+        password=lambda: parts.get("password"),
+        sslmode=parts.get("sslmode", verified),
+        sslrootcert=parts.get("sslrootcert", sslrootcert),
+    )
 
 
 class Database:
@@ -101,10 +165,10 @@ class Database:
         """What the server says to a connection made now, a key of REFUSALS; empty where it says nothing known."""
         try:
             psycopg.connect(**self._arguments() | {"connect_timeout": 3}).close()  # type: ignore[arg-type]  # the pool's own arguments
+        except IdentityUnavailableError:
+            return "identity"
         except psycopg.OperationalError as error:
-            # A refused connection has no SQLSTATE; the text quotes the conninfo, so it is only ever searched.
-            said = str(error)
-            return next((reason for reason, marks in REFUSALS.items() if any(m in said for m in marks)), "")
+            return refusal(error)
         return ""
 
     @contextmanager
@@ -124,6 +188,7 @@ class Database:
             # psycopg.pool logs each failed attempt with the whole conninfo, so it is kept quiet.
             logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
             self._pool = ConnectionPool(
+                connection_class=_connecting(self.server),
                 kwargs=self._arguments,
                 min_size=0,
                 max_size=self._pool_max,
@@ -153,6 +218,33 @@ class Database:
             "prepare_threshold": None,
         }
         return arguments | ({"sslrootcert": server.sslrootcert} if server.sslrootcert else {})
+
+
+def _connecting(server: Server) -> type[Connection]:
+    """How to connect: plainly, or with one new password after a refused one."""
+    if server.forget_password is None:
+        return Connection
+    forget: Callable[[], None] = server.forget_password
+
+    class Renewing(psycopg.Connection[DictRow]):
+        @classmethod
+        def connect(cls, conninfo: str = "", **arguments: Any) -> "Renewing":
+            try:
+                return super().connect(conninfo, **arguments)
+            except psycopg.OperationalError as error:
+                if refusal(error) != "credentials":
+                    raise
+            forget()
+            return super().connect(conninfo, **arguments | {"password": server.password()})
+
+    return Renewing
+
+
+def refusal(error: psycopg.OperationalError) -> str:
+    """Why the server did not take a connection, a key of REFUSALS; empty where it says nothing known."""
+    # A refused connection has no SQLSTATE; the text quotes the conninfo, so it is only ever searched.
+    said = str(error)
+    return next((reason for reason, marks in REFUSALS.items() if any(mark in said for mark in marks)), "")
 
 
 def _reason(error: Exception, why_not: Callable[[], str]) -> str:

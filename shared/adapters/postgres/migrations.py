@@ -5,13 +5,28 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, LiteralString, cast
 
+import psycopg
 from psycopg import sql
 
 from shared.adapters.postgres.database import MINIMUM_SERVER, Connection, Database
 from shared.errors import ConfigurationError
 
-_LOCK = 0x7472_6962  # any constant will do, as long as it never changes
 _FILE = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
+# What a migration says when what it finds stands in its way; the text names tables and counts, never values.
+_IN_THE_WAY = "TB001"
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Migrations with numbers of their own: a folder of `shared/sql`, and a lock that must never change."""
+
+    folder: str
+    lock: int
+
+
+TABLE_SYNC = Series("migrations", 0x7472_6962)
+SHARING = Series("sharing_migrations", 0x7472_6963)
+SHARING_SCHEMA = "deltashare_state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,47 +38,65 @@ class Migration:
     text: str
 
 
-def available() -> tuple[Migration, ...]:
+def available(series: Series = TABLE_SYNC) -> tuple[Migration, ...]:
     """The migrations this code knows, in order."""
     found = []
-    for entry in (files("shared.sql") / "migrations").iterdir():
+    for entry in (files("shared.sql") / series.folder).iterdir():
         match = _FILE.fullmatch(entry.name)
         if match:
             found.append(Migration(int(match[1]), match[2], entry.read_text("utf-8")))
     return tuple(sorted(found, key=lambda migration: migration.number))
 
 
-def migrate(database: Database) -> tuple[str, ...]:
+def migrate(database: Database, series: Series = TABLE_SYNC, schema: str | None = None) -> tuple[str, ...]:
     """Apply what is missing and name it; a second caller waits for the first and then finds nothing to do.
 
-    Raises ConfigurationError for a server older than 14 and for a schema newer than this code.
+    `schema` (None: the database's metadata schema) holds the record of what was applied. Raises ConfigurationError
+    for a server older than 14, for a schema newer than this code, and where what stands there cannot be taken over.
     """
-    known = available()
+    known, schema = available(series), schema or database.schema
     with database.connection() as connection:
         _require_server(connection, database.server.name)
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        _prepare(connection, database.schema)
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (series.lock,))
+        _prepare(connection, schema)
         applied = _applied(connection)
-        _require_known(applied, known, database.schema)
+        _require_known(applied, known, schema)
         missing = [m for m in known if m.number not in applied]
         for migration in missing:
-            text: Any = migration.text  # ships with the code, like a literal
-            connection.execute(cast(LiteralString, text))
-            connection.execute(
-                "INSERT INTO schema_migrations (number, name) VALUES (%s, %s)",
-                (migration.number, migration.name),
-            )
+            _apply(connection, migration)
     return tuple(f"{m.number:04d}_{m.name}" for m in missing)
 
 
-def is_current(database: Database) -> bool:
+def migrate_sharing(database: Database) -> tuple[str, ...]:
+    """The same for the schemas of share packs."""
+    return migrate(database, SHARING, SHARING_SCHEMA)
+
+
+def is_current(database: Database, series: Series = TABLE_SYNC, schema: str | None = None) -> bool:
     """Whether the schema is exactly the one this code was written for."""
+    schema = schema or database.schema
     with database.connection() as connection:
-        table = f'"{database.schema}".schema_migrations'
+        table = f'"{schema}".schema_migrations'
         if connection.execute("SELECT to_regclass(%s) AS t", (table,)).fetchone() == {"t": None}:
             return False
-        connection.execute("SELECT set_config('search_path', %s, true)", (database.schema,))
-        return _applied(connection) == {m.number for m in available()}
+        connection.execute("SELECT set_config('search_path', %s, true)", (schema,))
+        return _applied(connection) == {m.number for m in available(series)}
+
+
+def _apply(connection: Connection, migration: Migration) -> None:
+    text: Any = migration.text  # ships with the code, like a literal
+    try:
+        connection.execute(cast(LiteralString, text))
+    except psycopg.Error as error:
+        if error.sqlstate != _IN_THE_WAY:
+            raise
+        raise ConfigurationError(
+            f"migration {migration.number:04d}_{migration.name}: {error.diag.message_primary}",
+            hint="put right what it names, then migrate again; nothing was changed",
+        ) from None
+    connection.execute(
+        "INSERT INTO schema_migrations (number, name) VALUES (%s, %s)", (migration.number, migration.name)
+    )
 
 
 def _prepare(connection: Connection, schema: str) -> None:

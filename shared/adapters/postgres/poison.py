@@ -20,18 +20,18 @@ def handle_poison(database: Database, slices: Slices, queue: str, message_id: st
     try:
         message = parse_slice_message(body)
     except MessageError as error:
-        _record(database, queue, message_id, body, error.code)
+        record(database, queue, message_id, body, error.code)
         return error.code
     evidence = PoisonedError(
         f"the message of slice {message.slice} was delivered until the queue gave up; its worker died each time",
         hint="look for kills and timeouts in the host's log around the run's time, then sync again",
     )
     # Recorded before or not: the decision looks at the slice's present state, so making it again is safe.
-    _record(database, queue, message_id, body, "taken", message)
+    record(database, queue, message_id, body, "taken", message)
     return slices.poisoned(message.run_uid, message.slice, evidence)
 
 
-def _record(
+def record(
     database: Database,
     queue: str,
     message_id: str,
@@ -39,6 +39,7 @@ def _record(
     outcome: str,
     named: SliceMessage | None = None,
 ) -> None:
+    """Keep a dead message as evidence, once."""
     # Bytes of strangers: escaped, so that any of them fits a text column.
     text = body[:_KEPT_BYTES].decode("ascii", "backslashreplace").replace("\x00", "\\x00")
     row = {

@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import PoolTimeout
 
 from shared.adapters.postgres.database import Connection, Database, translate
+from shared.adapters.postgres.outbox import admit
 from shared.adapters.postgres.slices import Slices, frozen
 from shared.adapters.postgres.views import RunError, RunView
 from shared.errors import ConflictError, InvalidError, NotFoundError
@@ -113,8 +114,7 @@ class Runs:
             also(connection, run_uid, generation)
         if asked["allow_deletes"] is not None:
             self._audit(connection, asked["requested_by"], "allow_deletes", str(run_uid), asked)
-        limit = {"connector": entity["connector_uid"], "limit": entity["limit_of_connector"]}
-        connection.execute(query("admit", self._schema), limit)
+        admit(connection, self._schema, entity["connector_uid"], entity["limit_of_connector"])
         return run_uid
 
     def _insert(self, connection: Connection, run: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from psycopg.types.json import Jsonb
 from shared.adapters.postgres.database import Connection, Database
 from shared.adapters.postgres.holding import prepare
 from shared.adapters.postgres.masks import Seal, as_it_is
+from shared.adapters.postgres.outbox import admit, post
 from shared.adapters.postgres.pacing import Pacing
 from shared.adapters.postgres.statements import Statements
 from shared.errors import AppError, FencedError
@@ -171,8 +172,7 @@ class Slices:
         names = {"connector": connector_uid, "default_limit": self._default_limit}
         row = connection.execute(query("connector_lock", self._schema), names).fetchone()
         if row is not None:
-            limit = {"connector": connector_uid, "limit": row["limit_of_connector"]}
-            connection.execute(query("admit", self._schema), limit)
+            admit(connection, self._schema, connector_uid, row["limit_of_connector"])
 
     def continue_later(self, claim: Claim) -> None:
         """Hand the slice to its continuation, with its message in the outbox.
@@ -186,7 +186,7 @@ class Slices:
             keeps = claim.lane == "delta"
             self._release(connection, names, admitted=keeps, delay_s=0)
             if keeps:
-                connection.execute(query("outbox_insert", self._schema), names | {"delay_s": 0})
+                post(connection, self._schema, names, 0)
             else:
                 self._fill_slots(connection, held)
         hit("continuation.after")
@@ -206,7 +206,7 @@ class Slices:
             return False
         delay = backoff_s(failures, self._retry.base_s, self._retry.cap_s, wish_s)
         self._release(connection, names, admitted=False, delay_s=delay, failed=1)
-        connection.execute(query("outbox_insert", self._schema), names | {"delay_s": delay})
+        post(connection, self._schema, names, delay)
         self._fill_slots(connection, held)
         return True
 
@@ -252,7 +252,7 @@ class Slices:
         names = {"run": run_uid, "slice": slice_}
         made = names | {"connector": connector_uid, "kind": kind, "admitted": True}
         connection.execute(query("slice_insert", self._schema), made)
-        connection.execute(query("outbox_insert", self._schema), names | {"delay_s": 0})
+        post(connection, self._schema, names, 0)
 
     def begin_publish(self, claim: Claim) -> None:
         """End a snapshot's walk and queue its publication as a slice of its own, which keeps the slot."""
@@ -321,8 +321,7 @@ class Slices:
         return replace(ending, status="partial") if lacks and ending.status == "success" else ending
 
     def _fill_slots(self, connection: Connection, held: dict[str, Any]) -> None:
-        limit = {"connector": held["connector_uid"], "limit": held["limit_of_connector"]}
-        connection.execute(query("admit", self._schema), limit)
+        admit(connection, self._schema, held["connector_uid"], held["limit_of_connector"])
 
     def poisoned(self, run_uid: UUID, slice_: int, evidence: AppError) -> str:
         """What to do about a slice whose message died: again with backoff, or fail the run; never if it lives on."""

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -56,6 +56,7 @@ from shared.sync.model import (
 )
 from shared.sync.parents import Waiting
 from shared.sync.ports import Chunk, ChunkConflictError, Claim, Counters, Due, Refused, RowsRefusedError
+from shared.telemetry import span
 
 _NO_HASH = pl.Series([None], dtype=pl.Binary)
 _MICROSECONDS_TO_2000 = 946_684_800_000_000
@@ -81,7 +82,7 @@ class PostgresTarget:
     @contextmanager
     def chunk(self, claim: Claim) -> Iterator["PostgresChunk"]:
         """One REPEATABLE READ transaction: what was looked up is what gets written, or the server says no."""
-        with self._repeatable(claim) as (connection, statements):
+        with _stage("commit", claim), self._repeatable(claim) as (connection, statements):
             yield PostgresChunk(
                 connection, claim, statements, self._lease_s, self._uuid7, self._backoff, self._seal
             )
@@ -114,7 +115,7 @@ class PostgresTarget:
     @contextmanager
     def release(self, claim: Claim) -> Iterator[PostgresRelease]:
         """One batch of waiting rows, under the same isolation as a chunk."""
-        with self._repeatable(claim) as (connection, statements):
+        with _stage("release", claim), self._repeatable(claim) as (connection, statements):
             yield PostgresRelease(connection, claim, statements, self._lease_s, self._backoff)
 
     def build_indexes(self, claim: Claim) -> None:
@@ -136,14 +137,14 @@ class PostgresTarget:
     def delete_due(self, claim: Claim, limit: int) -> Iterator[PostgresDeletion]:
         """One batch of soft-deletes."""
         statements = Statements(claim.config, self._database.schema, claim.run_uid)
-        with self._database.connection() as connection:
+        with _stage("delete", claim), self._database.connection() as connection:
             yield PostgresDeletion(connection, claim, statements, limit, self._lease_s)
 
     @contextmanager
     def publication(self, claim: Claim) -> Iterator[PostgresPublication]:
         """A snapshot's publication, its slice locked from the first statement."""
         statements = Statements(claim.config, self._database.schema, claim.run_uid)
-        with self._database.connection() as connection:
+        with _stage("publish", claim), self._database.connection() as connection:
             publication = PostgresPublication(connection, claim, statements, self._lease_s, self._backoff)
             publication.lock_slice()
             yield publication
@@ -375,6 +376,11 @@ class PostgresChunk:
             "cursor": cursor, "chunks": 1, "lease_s": self.lease_s})  # fmt: skip
         if self.claim.night is not None:
             advance(self.connection, self.claim, self.claim.night, chunk, self.statements.schema, cursor)
+
+
+def _stage(name: str, claim: Claim) -> AbstractContextManager[None]:
+    """A span around one of a slice's transactions."""
+    return span(name, entity=claim.config.slug, chunk=claim.chunk + 1)
 
 
 def _plan_by_index(connection: Connection, others: Literal["on", "off"]) -> None:

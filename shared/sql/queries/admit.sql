@@ -21,4 +21,4 @@ WITH taken AS (
     UPDATE {schema}.sync_slices s SET admitted = true, sent_at = NULL FROM waiting w
     WHERE s.run_uid = w.run_uid AND s.slice = w.slice AND NOT s.admitted RETURNING s.run_uid, s.slice
 )
-INSERT INTO {schema}.outbox (run_uid, slice) SELECT run_uid, slice FROM admitted
+INSERT INTO {schema}.outbox (run_uid, slice, traceparent) SELECT run_uid, slice, %(traceparent)s FROM admitted

@@ -17,21 +17,24 @@ import msgspec
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What came in; of a parameter sent twice the last one counts."""
+    """What came in; of a parameter sent twice the last one counts. Header names are in lower case."""
 
     method: str
     path: str
     parameters: Mapping[str, str]
     bearer: str = field(repr=False)
     body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status and JSON bytes."""
+    """Status, JSON bytes and further headers; a `lost` one never leaves: the connection ends instead."""
 
     status: int
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    lost: bool = False
 
 
 Handle = Callable[[Request], Answer]
@@ -99,13 +102,18 @@ def _handler_class(handle: Handle) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             answer = handle(self._request())
+            if answer.lost:
+                self.close_connection = True
+                return
             self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
             self.wfile.write(answer.body)
 
-        do_POST = do_GET
+        do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
         def _request(self) -> Request:
             parts = urlsplit(self.path)
@@ -117,6 +125,7 @@ def _handler_class(handle: Handle) -> type[BaseHTTPRequestHandler]:
                 parameters=dict(parse_qsl(parts.query, keep_blank_values=True)),
                 bearer=token.strip() if scheme.lower() == "bearer" else "",
                 body=body,
+                headers={name.lower(): value for name, value in self.headers.items()},
             )
 
         def log_message(self, format: str, *args: object) -> None:

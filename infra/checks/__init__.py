@@ -1,0 +1,1 @@
+"""What reads the infrastructure's templates: a security scan that needs an environment of its own."""

@@ -1,0 +1,308 @@
+"""What people do with share packs: upload, look, decide, ask. Each call names who acts; the stores hold the rest.
+
+Callers pass roles before they come here; which tenants they see is checked here, with every call.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal
+from uuid import UUID, uuid4
+
+from shared.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from shared.sharing.apply import Application, Rotation
+from shared.sharing.apply_steps import Outcome
+from shared.sharing.errors import WorkspaceRefusedError
+from shared.sharing.holdings import facts_of_recipient, facts_of_share, facts_of_step, holdings_of
+from shared.sharing.model import Finding, SharePack
+from shared.sharing.observe import observe
+from shared.sharing.parsing import parse_upload
+from shared.sharing.plan import Plan, plan, plan_rotation
+from shared.sharing.ports import Entry, Workspace
+from shared.sharing.provision import Outside, Stores
+from shared.sharing.records import Facts, Tenant, Upload
+from shared.sharing.store import Uploads
+from shared.sharing.views import Actor, Exposure, PackView, State, VersionView
+
+_DRY_RUN = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of an upload; `id` and `name` None for a dry run."""
+
+    message: str
+    state: State
+    id: UUID | None = None
+    name: str | None = None
+    findings: tuple[Finding, ...] = ()
+    plan: Plan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RotatedToken:
+    """Where the activation link of a new token lies."""
+
+    recipient: str
+    secret_name: str
+    expires_at: datetime | None
+
+
+@dataclass(slots=True)
+class MemoryJournal:
+    """The journal of something that ends with the request that asked for it."""
+
+    _entries: dict[int, Entry] = field(default_factory=dict)
+
+    def entries(self) -> Sequence[Entry]:
+        """By position."""
+        return [self._entries[position] for position in sorted(self._entries)]
+
+    def intend(self, position: int, action: str) -> None:
+        """Remember what comes next."""
+        self._entries[position] = Entry(position, action, "intended", {})
+
+    def conclude(
+        self,
+        position: int,
+        status: Literal["done", "skipped", "failed"],
+        result: Mapping[str, str] | None = None,
+    ) -> None:
+        """Remember how it went."""
+        known = self._entries.get(position)
+        self._entries[position] = Entry(position, known.action if known else "", status, result or {})
+
+
+@dataclass(slots=True)
+class Workflow:
+    """Share packs, as people deal with them. `send_outbox` sends what a call queued; its failing does no harm."""
+
+    stores: Stores
+    outside: Outside
+    uploads: Uploads
+    send_outbox: Callable[[], object]
+    now: Callable[[], datetime]
+
+    def upload(
+        self, who: Actor, workspace_url: str, content: bytes, filename: str | None, *, dry_run: bool = False
+    ) -> Taken:
+        """Take a file in. Raises what parsing and rules find, ForbiddenError for another's requestor, InvalidError
+        for a business line or workspace that is not the caller's."""
+        read = parse_upload(content, filename)
+        read.checked().pack if read.errors else None
+        tenant = self._tenant(who, read.draft.metadata.business_line)
+        workspace = self._workspace_url(tenant, workspace_url)
+        _require_requestor(who, read.draft)
+        owned = self.stores.ownership.owned(workspace)
+        parsed = read.checked({each.name for each in owned if each.kind == "recipient"})
+        findings = parsed.warnings
+        if dry_run:
+            return self._dry_run(parsed.pack, workspace, findings)
+        stored = self.uploads.create(
+            Upload(
+                pack=parsed.pack,
+                tenant=tenant,
+                workspace_url=workspace,
+                content_hash=parsed.content_hash,
+                file_name=filename or "",
+                uploader=who,
+                requestor_oid="" if who.is_app else who.subject,
+                warnings=findings,
+            )
+        )
+        self.send_outbox()
+        said = {
+            "created": "taken in; GET /workflow/sharepack/{id} says how it goes",
+            "resumed": "known: it is taken up where it ended",
+            "reopened": "known: it begins anew",
+            "unchanged": "known: nothing is to be done",
+        }[stored.outcome]
+        return Taken(said, stored.pack.state, stored.pack.id, stored.pack.name, tuple(findings))
+
+    def _dry_run(self, pack: SharePack, workspace: str, findings: Sequence[Finding]) -> Taken:
+        made = self._planned(_DRY_RUN, workspace, pack)
+        state = State.VALIDATION_FAILED if made.errors else State.COMPLETED
+        return Taken("a dry run: nothing was kept", state, findings=(*findings, *made.findings), plan=made)
+
+    def _planned(self, pack_id: UUID, workspace: str, pack: SharePack) -> Plan:
+        owned = self.stores.ownership.owned(workspace)
+        holdings = holdings_of(
+            pack_id, workspace, owned, self.stores.contributions.current(workspace=workspace)
+        )
+        return plan(pack, holdings, observe(self.outside.workspace(workspace), pack))
+
+    def packs(
+        self,
+        who: Actor,
+        *,
+        state: State | None = None,
+        tenant: str | None = None,
+        limit: int = 100,
+        after: tuple[datetime, UUID] | None = None,
+    ) -> Sequence[PackView]:
+        """Newest first, those after the moment and id of the page before."""
+        return self.stores.packs.page(who.tenants, tenant=tenant, state=state, limit=limit, after=after)
+
+    def pack(self, who: Actor, pack_id: UUID) -> PackView:
+        """One pack; raises NotFoundError for another tenant's, too."""
+        return self.stores.packs.get(pack_id, who.tenants)
+
+    def history(self, who: Actor, pack_id: UUID) -> Sequence[VersionView]:
+        """Its versions, newest first."""
+        return self.stores.packs.history(pack_id, who.tenants)
+
+    def plan(self, who: Actor, pack_id: UUID) -> Plan:
+        """The newest plan that was made for it; raises NotFoundError where there is none yet."""
+        return Plan.from_document(self.stores.plans.newest(pack_id, who.tenants).document)
+
+    def approve(self, who: Actor, pack_id: UUID, plan_hash: str) -> State:
+        """Sign a plan. Raises ConflictError where it is not today's: it is planned anew, and waits again."""
+        pack = self.pack(who, pack_id)
+        if pack.state is State.AWAITING_APPROVAL:
+            today = self._planned(pack_id, pack.workspace, self.stores.packs.content(pack_id))
+            stored = self.stores.plans.newest(pack_id, who.tenants)
+            if stored.plan_hash == plan_hash != today.hash:
+                self.stores.plans.make_again(pack_id, who.tenants, by=who)
+                self.send_outbox()
+                raise ConflictError(
+                    f"share pack {pack.name}: the workspace has changed since this plan; it is being planned anew",
+                    hint="read GET .../plan again in a moment, and approve its PlanHash",
+                    code="plan_stale",
+                )
+        self.stores.plans.approve(pack_id, who.tenants, plan_hash, by=who)
+        self.send_outbox()
+        return self.pack(who, pack_id).state
+
+    def reject(self, who: Actor, pack_id: UUID, reason: str) -> State:
+        """Refuse a plan."""
+        self.stores.plans.reject(pack_id, who.tenants, reason, by=who)
+        return self.pack(who, pack_id).state
+
+    def cancel(self, who: Actor, pack_id: UUID, reason: str) -> State:
+        """Stop a pack."""
+        self.stores.packs.cancel(pack_id, who.tenants, by=who, reason=reason)
+        return self.pack(who, pack_id).state
+
+    def rollback(self, who: Actor, pack_id: UUID, version: int, reason: str) -> State:
+        """Apply what an earlier version held."""
+        self.uploads.rollback(pack_id, version, who.tenants, by=who, reason=reason)
+        self.send_outbox()
+        return self.pack(who, pack_id).state
+
+    def exposure(self, who: Actor, table: str, at: datetime | None) -> tuple[datetime, Sequence[Exposure]]:
+        """Who can read a table now, or could at a moment; the moment meant."""
+        if at is not None and at.tzinfo is None:
+            raise InvalidError("at: has no offset", [("at", "a moment such as 2026-01-31T12:00:00Z")])
+        return at or self.now().astimezone(UTC), self.stores.contributions.exposure(table, at, who.tenants)
+
+    def adopt(
+        self, who: Actor, workspace_url: str, shares: Iterable[str], recipients: Iterable[str]
+    ) -> Sequence[str]:
+        """Take what exists into ownership; NotFoundError names what does not. The workspace is only read."""
+        tenant, url = self._region(who, workspace_url)
+        workspace = self.outside.workspace(url)
+        facts: list[Facts] = []
+        missing: list[str] = []
+        for name in sorted({name.lower() for name in shares}):
+            share = workspace.share(name)
+            missing += [] if share else [f"share {name}"]
+            facts += [facts_of_share(share)] if share else []
+        for name in sorted({name.lower() for name in recipients}):
+            recipient = workspace.recipient(name)
+            missing += [] if recipient else [f"recipient {name}"]
+            facts += [facts_of_recipient(recipient)] if recipient else []
+        if missing:
+            raise NotFoundError(
+                f"{', '.join(missing)}: not in {url}; nothing was adopted",
+                hint="check the names, and that the app's identity may see them",
+            )
+        return self.stores.ownership.adopt(url, facts, by=who, tenant=tenant)
+
+    def rotate_token(
+        self, who: Actor, workspace_url: str, name: str, *, old_expires_in_s: int
+    ) -> RotatedToken:
+        """A new token for an open recipient of ours; its link goes to the vault."""
+        _, url = self._region(who, workspace_url)
+        name, workspace = name.lower(), self.outside.workspace(url)
+        known = workspace.recipient(name)
+        if known is None:
+            raise NotFoundError(f"recipient {name}: not in {url}", hint="check its name")
+        subject = Rotation({name: tuple(sorted(token.id for token in known.tokens))}, old_expires_in_s)
+        holdings = holdings_of(_DRY_RUN, url, self.stores.ownership.owned(url), ())
+        made = plan_rotation(
+            [name], holdings, subject.observe(workspace, {}, map), old_expires_in_s=old_expires_in_s
+        )
+        if made.errors:
+            raise InvalidError(made.errors[0].detail, [("name", made.errors[0].detail)])
+        outcome = self._rotated(made, subject, workspace, lambda: holdings)
+        result = outcome.steps[0].result
+        fact = facts_of_step(made.actions[0], result)
+        if fact is not None:
+            self.stores.ownership.record(url, [fact], by=who, share_pack_id=None)
+        expires = result.get("expires_at")
+        return RotatedToken(name, result["secret_name"], datetime.fromisoformat(expires) if expires else None)
+
+    def _rotated(
+        self, made: Plan, subject: Rotation, workspace: Workspace, holdings: Callable[[], object]
+    ) -> Outcome:
+        outcome = Application(
+            uid=uuid4(),
+            plan=made,
+            subject=subject,
+            holdings=holdings,  # type: ignore[arg-type]
+            workspace=workspace,
+            journal=MemoryJournal(),
+            leases=self.outside.leases,
+            vault=self.outside.vault,
+            clock=self.outside.clock,
+        ).run()
+        if not outcome.steps or "secret_name" not in outcome.steps[0].result:
+            raise WorkspaceRefusedError(
+                f"recipient {made.actions[0].target}: {outcome.message or 'its token was not rotated'}",
+                reason="NOT_ROTATED",
+                hint="look at the recipient in the workspace, then ask again",
+            )
+        return outcome
+
+    def _tenant(self, who: Actor, business_line: str) -> Tenant:
+        tenant = self.stores.tenants.find(business_line)
+        if tenant is None or not _sees(who, tenant.name):
+            raise InvalidError(
+                f"business_line {business_line!r}: not one of yours",
+                [("metadata.business_line", f"{business_line!r} is unknown")],
+                hint="PUT /api/v1/tenants/{name} makes one; the token's roles say which ones are yours",
+            )
+        return tenant
+
+    def _workspace_url(self, tenant: Tenant, workspace_url: str) -> str:
+        region = tenant.region_of(workspace_url)
+        if region is None:
+            raise InvalidError(
+                f"X-Workspace-URL: not a workspace of {tenant.name}",
+                [("X-Workspace-URL", f"not one of the regions of {tenant.name}")],
+                hint=f"GET /api/v1/tenants/{tenant.name}/regions lists them",
+            )
+        return tenant.regions[region]
+
+    def _region(self, who: Actor, workspace_url: str) -> tuple[str, str]:
+        """The tenant of the caller's whose workspace this is, and its address as the tenant spells it."""
+        for tenant in self.stores.tenants.all(who.tenants):
+            region = tenant.region_of(workspace_url)
+            if region is not None:
+                return tenant.name, tenant.regions[region]
+        raise InvalidError(
+            "X-Workspace-URL: not a workspace of yours",
+            [("X-Workspace-URL", "not one of the regions of your business lines")],
+        )
+
+
+def _sees(who: Actor, tenant: str) -> bool:
+    return who.tenants is None or tenant in who.tenants
+
+
+def _require_requestor(who: Actor, pack: SharePack) -> None:
+    if not who.is_app and pack.metadata.requestor.lower() != who.name.lower():
+        raise ForbiddenError(
+            "metadata.requestor: somebody else than the caller",
+            hint="upload your own packs, or let a service with role operator upload for others",
+        )

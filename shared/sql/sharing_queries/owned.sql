@@ -1,0 +1,9 @@
+SELECT 'share' AS kind, share_id AS id, name, origin, owned_since, owned_by, share_pack_id, NULL AS allowed_ips
+  FROM deltashare.shares WHERE workspace_url = %(workspace)s AND is_current AND NOT is_deleted
+UNION ALL
+SELECT 'recipient', recipient_id, name, origin, owned_since, owned_by, share_pack_id, allowed_ips
+  FROM deltashare.recipients WHERE workspace_url = %(workspace)s AND is_current AND NOT is_deleted
+UNION ALL
+SELECT 'pipeline', pipeline_id, pipeline_type || '|' || name, origin, owned_since, owned_by, share_pack_id, NULL
+  FROM deltashare.pipelines WHERE workspace_url = %(workspace)s AND is_current AND NOT is_deleted
+ ORDER BY 1, 3

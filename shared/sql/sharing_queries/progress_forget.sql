@@ -1,0 +1,1 @@
+DELETE FROM deltashare_state.directory_marks WHERE job_uid = %(uid)s
