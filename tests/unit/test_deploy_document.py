@@ -102,3 +102,10 @@ def test_scripts_use_parameters_and_outputs_that_the_template_has() -> None:
     assert len(outputs) > 15 and len(parameters) > 4
     assert set(outputs) <= set(re.findall(r"^output (\w+) ", template, re.MULTILINE))
     assert set(parameters) <= set(re.findall(r"^param (\w+) ", template, re.MULTILINE))
+
+
+def test_the_connections_are_those_of_every_function_there_is() -> None:
+    source = "\n".join(path.read_text() for path in (ROOT / "functions").glob("*.py"))
+    timers, queues = source.count("timer_trigger("), source.count("queue_trigger(")
+    (stated,) = re.findall(r"^\| all \| \| \| (\d+) \|$", DOCUMENT, re.MULTILINE)
+    assert int(stated) == (queues + 1) * 40 * 2 + timers * 2
