@@ -1,7 +1,7 @@
 # `make` alone lists the commands. Each installs what it needs into .venv first, which is instant once done.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check up down bench torture migrate infra-check
+.PHONY: help install demo test check up down bench torture migrate package infra-check
 
 BIN := .venv/bin
 ROWS ?= 1000000
@@ -37,6 +37,9 @@ bench: install ## speed against a bare binary COPY, one JSON object a line; ROWS
 
 migrate: install ## apply the migrations to the local stack's database, or to POSTGRES_HOST's
 	@$(BIN)/python -m infra.local.migrate
+
+package: install ## the deployable zip, dist/tributary.zip; prints its size and cold import time as JSON
+	@$(BIN)/python -m infra.package
 
 infra-check: install ## scan the Azure templates and hold them against the services' models
 	@$(BIN)/python -m pytest -q tests/unit/infra_azure tests/integration/test_infrastructure.py

@@ -357,10 +357,27 @@ var workflowSettings = {
   WORKFLOW_APPROVAL: 'never'
   SHARE_DRIFT_POLICY: 'report'
   DRIFT_SCHEDULE: '0 15 * * * *'
+  REMIND_SCHEDULE: '15 */5 * * * *'
   DATABRICKS_HOSTS: databricksHosts
   AZURE_QUEUE_NAME: sharePackQueue
   DIRECTORY_QUEUE_NAME: directoryQueue
+  DIRECTORY_SCHEDULE: '45 */5 * * * *'
   DIRECTORY_DOMAINS: ''
+  GRAPH_URL: 'https://graph.microsoft.com'
+  ENTRA_URL: environment().authentication.loginEndpoint
+  AZURE_MANAGEMENT_URL: environment().resourceManager
+  PROJECT_COST_TAG: 'project'
+  NOTIFICATION_TO_EMAILS: ''
+}
+// What belongs to share packs costs nothing, and logs nothing, where they are off.
+var disabledSettings = enableWorkflow ? {} : {
+  AzureWebJobs__provision_share_pack__Disabled: 'true'
+  AzureWebJobs__record_share_pack_poison__Disabled: 'true'
+  AzureWebJobs__remind_share_packs__Disabled: 'true'
+  AzureWebJobs__watch_shares__Disabled: 'true'
+  AzureWebJobs__request_directory__Disabled: 'true'
+  AzureWebJobs__sync_directory__Disabled: 'true'
+  AzureWebJobs__record_directory_poison__Disabled: 'true'
 }
 // A reference to a secret that isn't there would reach the app as its own text, so these appear only when used.
 var graphSettings = empty(graphApplication) ? {} : {
@@ -371,12 +388,13 @@ var graphSettings = empty(graphApplication) ? {} : {
 var mailSettings = empty(mailServer) ? {} : {
   SMTP_HOST: mailServer.host
   SMTP_PORT: string(mailServer.port)
+  SMTP_SECURITY: 'starttls'
   SMTP_USERNAME: mailServer.username
   SMTP_PASSWORD: '@Microsoft.KeyVault(SecretUri=${keyVault.outputs.url}secrets/smtp-password)'
   NOTIFICATION_FROM_EMAIL: mailServer.from
 }
 var fixedSettings = union(hostSettings, databaseSettings, syncSettings, callerSettings)
-var optionalSettings = union(workflowSettings, graphSettings, mailSettings)
+var optionalSettings = union(workflowSettings, disabledSettings, graphSettings, mailSettings)
 
 module functionApp 'modules/function-app.bicep' = {
   name: 'function-app'

@@ -15,7 +15,7 @@ import pytest
 from infra.local.paths import REPO_ROOT
 from infra.local.ports import free_ports, is_listening, variable
 
-NAMES = ("host", "erp", "azurite_blob", "azurite_queue", "azurite_table", "postgres")
+NAMES = ("host", "erp", "workspace", "azurite_blob", "azurite_queue", "azurite_table", "postgres")
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,7 @@ def test_five_tables_arrive_whole_but_for_children_without_parents_and_then_only
     assert (second["tables"], second["inserted"] - second["released"]) == (2, 4)
     assert second["released"] > 6_000
     assert summary["replay"] == {"replayed": 1, "landed": 1}
+    assert summary["share_pack"] == {"status": "COMPLETED", "second_apply_writes": 0}
 
 
 def test_nothing_runs_after_a_single_telling(first: object, ports: Mapping[str, str]) -> None:

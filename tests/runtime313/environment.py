@@ -1,12 +1,10 @@
 """A Python 3.13 with the official runtime library in a virtual environment of its own, `.venv313`."""
 
 import hashlib
-import os
-import shutil
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
+
+from infra.package import interpreter
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv313"
@@ -20,7 +18,7 @@ REQUIREMENTS = ROOT / "requirements.txt"
 
 def find_python() -> Path | None:
     """A Python 3.13 that runs, None when the machine has none."""
-    return next((path for path in _candidates() if _is_313(path)), None)
+    return interpreter.find_python("3.13")
 
 
 def prepared(python: Path) -> Path:
@@ -33,22 +31,6 @@ def prepared(python: Path) -> Path:
         subprocess.run([str(VENV / "bin" / "pip"), "install", "-q", RUNTIME, *requirements], check=True)
         stamp.write_text(wanted)
     return VENV / "bin" / "python"
-
-
-def _candidates() -> Iterator[Path]:
-    if sys.version_info[:2] == (3, 13):
-        yield Path(sys.executable)
-    found = shutil.which("python3.13")
-    if found:
-        yield Path(found)
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    yield from sorted(pyenv.glob("versions/3.13*/bin/python3.13"), reverse=True)
-
-
-def _is_313(python: Path) -> bool:
-    # pyenv's shim exists for every version, and refuses to run one that is not selected.
-    code = "import sys, ensurepip; sys.exit(sys.version_info[:2] != (3, 13))"
-    return subprocess.run([str(python), "-c", code], capture_output=True, check=False).returncode == 0
 
 
 def _fingerprint() -> str:

@@ -71,6 +71,11 @@ def hosts(world: World, count: int) -> Iterator[None]:
                 "DETECT_SCHEDULE": "0 0 0 1 1 *",
                 "RETRY_SCHEDULE": "0 0 0 1 1 *",
                 "WATCH_SCHEDULE": "0 0 0 1 1 *",
+                "REMIND_SCHEDULE": "0 0 0 1 1 *",
+                "DRIFT_SCHEDULE": "0 0 0 1 1 *",
+                "DIRECTORY_SCHEDULE": "0 0 0 1 1 *",
+                "AZURE_QUEUE_NAME": "sharepack-processing",
+                "DIRECTORY_QUEUE_NAME": "sync-triggers",
                 "LOG_LEVEL": "ERROR",
             }
             process = subprocess.Popen(

@@ -13,6 +13,8 @@ step() {
 step "ruff-check" $BIN/ruff check --quiet --output-format concise .
 step "ruff-format" $BIN/ruff format --check --quiet --output-format concise .
 step "mypy" $BIN/mypy --strict
+# shellcheck disable=SC2046 # our own scripts' names hold no blanks
+step "shellcheck" $BIN/shellcheck --external-sources .ci/run $(find infra -name '*.sh' -not -path '*/node_modules/*')
 step "import-rules" $BIN/lint-imports --no-logo
 if [ -n "$failed" ]; then
     echo "[check] failed:$failed" >&2

@@ -14,7 +14,7 @@ sh infra/local/bootstrap/lint.sh
 linted=$?
 [ $linted -eq 0 ] || stage "lint FAILED: see above. The tests run all the same, and this command will fail"
 stage "tests: unit, contract, integration, runtime313, torture"
-$BIN/python -m pytest -p tests.stages tests/unit tests/contract tests/integration tests/runtime313 tests/torture \
+$BIN/python -m pytest -p tests.stages -n 2 --dist loadfile tests/unit tests/contract tests/integration tests/runtime313 tests/torture \
     --durations=20 --cov=shared --cov-branch --cov-report=term:skip-covered
 tested=$?
 [ $tested -eq 0 ] || exit $tested

@@ -19,6 +19,8 @@ CONTEXT: dict[str, Any] = {
     "deployment": {"name": "test", "location": "norwayeast"},
     "environment": {
         "portal": "https://portal.azure.com",
+        "resourceManager": "https://management.azure.com/",
+        "authentication": {"loginEndpoint": "https://login.microsoftonline.com/"},
         "suffixes": {"storage": "core.windows.net", "sqlServerHostname": ".database.windows.net"},
     },
 }

@@ -1,0 +1,1 @@
+"""What deploy.sh, setup.sh and destroy.sh share: shell libraries, and what JSON asks of Python."""
