@@ -1,5 +1,6 @@
 """The FastAPI application, built from its services on the first request."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -63,14 +64,18 @@ def create_app(services: ApiServices, workflow: "WorkflowServices | None" = None
     app.add_middleware(Gate, tokens=services.tokens, limiter=limiter)
     if services.cors_origins:
         # Added last, so it stands outside: a preflight carries no token.
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=list(services.cors_origins),
-            allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["authorization", "content-type"],
-            expose_headers=["retry-after"],
-        )
+        _allow_origins(app, services.cors_origins)
     return app
+
+
+def _allow_origins(app: FastAPI, origins: Sequence[str]) -> None:
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=["authorization", "content-type"],
+        expose_headers=["retry-after"],
+    )
 
 
 def _add_workflow(app: FastAPI, workflow: "WorkflowServices") -> None:

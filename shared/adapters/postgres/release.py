@@ -141,16 +141,6 @@ class PostgresRelease:
     def _judge(self, guarded: bool) -> None:
         """What becomes of each row taken up: insert, update, unchanged, superseded, or held again."""
         parents = self.claim.config.parents
-        joins = [
-            sql.SQL(" LEFT JOIN {} {} ON {} AND NOT {}.{}").format(
-                parent_table(reference),
-                sql.Identifier(f"p{i}"),
-                self._refers(reference, i),
-                sql.Identifier(f"p{i}"),
-                sql.Identifier("_bridge_deleted"),
-            )
-            for i, reference in enumerate(parents)
-        ]
         lacks = [
             sql.SQL("num_nulls({}) = 0 AND {}.{} IS NULL").format(
                 names(self._columns(reference), "h."), sql.Identifier(f"p{i}"), sql.Identifier(UID)
@@ -174,12 +164,24 @@ class PostgresRelease:
                 older=older.format(**PARTS) if guarded else older,
                 stuck=sql.SQL(" OR ").join([sql.SQL("false"), *outside]),
                 same=self.statements.same_key("t", "h"),
-                joins=sql.SQL("").join(joins),
+                joins=sql.SQL("").join(self._parent_joins()),
             ),
             {"since": self.claim.versions_since},
         )
         if any(own):
             self._judge_chains([i for i, mine in enumerate(own) if mine])
+
+    def _parent_joins(self) -> list[sql.Composed]:
+        return [
+            sql.SQL(" LEFT JOIN {} {} ON {} AND NOT {}.{}").format(
+                parent_table(reference),
+                sql.Identifier(f"p{i}"),
+                self._refers(reference, i),
+                sql.Identifier(f"p{i}"),
+                sql.Identifier("_bridge_deleted"),
+            )
+            for i, reference in enumerate(self.claim.config.parents)
+        ]
 
     def _refers(self, reference: Reference, i: int) -> sql.Composed:
         columns = self._columns(reference)
