@@ -1,140 +1,35 @@
 """Routes of entities: the tables that are synced."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict
 
 from shared.adapters.descriptions import sampled
-from shared.adapters.postgres.catalogue_rows import EntityView
 from shared.adapters.postgres.views import RunView
 from shared.adapters.tokens import Caller
 from shared.api.access import Admin, Operator, Reader, Services
 from shared.api.bodies import EntityBody, MappingBody, SyncBody
 from shared.api.connectors import unknown_slug
+from shared.api.entity_out import EntityOut, entity_out
 from shared.api.paging import Cursor, Limit, Page, Status, cut, pack_uid, uid_cursor
 from shared.api.ports import ApiServices
 from shared.api.runs import StartedOut, check_active, run_page, start
 from shared.errors import ConflictError, InvalidError
-from shared.sync import rowversion, types
-from shared.sync.adaptive import shown
+from shared.sync import types
 from shared.sync.catalogue import Catalogued, Change, Connector, FieldMapping
 from shared.sync.choices import EntityChoice, amend, create
 from shared.sync.consent import Consent
-from shared.sync.declared import bound_of
 from shared.sync.description import ApiColumn, ApiDescription, ApiParent
-from shared.sync.model import Expression, Rules, VersionSpec
+from shared.sync.model import Expression, Rules
 from shared.sync.parents import problems
-from shared.sync.rules import RulesError, dump_rules, parse_rules
+from shared.sync.rules import RulesError, parse_rules
 
 router = APIRouter(prefix="/api/v1/entities", tags=["entities"])
 PlanHash = Annotated[
     str | None, Query(max_length=64, description="The `plan_hash` of the plan that this request consents to.")
 ]
-
-
-class ColumnOut(BaseModel):
-    """A column as the source last described it; `target_column` is null where it is not mapped."""
-
-    name: str
-    data_type: str
-    output_alias: str | None
-    is_nullable: bool
-    is_business_key: bool
-    format: dict[str, Any] | None
-    target_column: str | None
-
-
-class ExpressionOut(BaseModel):
-    """A mapping expression."""
-
-    op: str
-    args: list[str]
-
-
-class MappingOut(BaseModel):
-    """How one target column is made, every rule written out; `set_by` is discovery or person."""
-
-    source: str
-    target: str
-    type: str
-    rules: dict[str, Any]
-    expression: ExpressionOut | None
-    set_by: str
-
-
-class ParentOut(BaseModel):
-    """A declared parent."""
-
-    model_config = ConfigDict(from_attributes=True)
-    columns: list[str]
-    slug: str
-    parent_columns: list[str]
-
-
-class AdaptedChangeOut(BaseModel):
-    """One change of a figure, and why."""
-
-    model_config = ConfigDict(from_attributes=True)
-    at: datetime
-    setting: str
-    before: int
-    after: int
-    reason: str
-
-
-class AdaptedOut(BaseModel):
-    """The figures an adaptive entity runs with, null where nothing is learned of what it asks for now.
-
-    `changes`: the last ones, oldest first.
-    """
-
-    page_size: int | None
-    sync_interval_seconds: int | None
-    changes: list[AdaptedChangeOut]
-
-
-class EntityOut(BaseModel):
-    """An entity as answered."""
-
-    uid: UUID
-    connector_uid: UUID
-    slug: str
-    api_name: str
-    description: str | None
-    delta_strategy: str
-    business_keys: list[str]
-    target_schema: str
-    target_table: str
-    destination_uid: UUID | None = None
-    columns: list[ColumnOut]
-    field_mappings: list[MappingOut]
-    parents: list[ParentOut] = []
-    parameters: dict[str, str]
-    engine: str = "functions"
-    contract: str
-    reject_threshold_percent: float | None = None
-    history: bool = False
-    verify_interval_seconds: int | None = None
-    adaptive: bool = False
-    adapted: AdaptedOut | None = None
-    sync_enabled: bool
-    sync_interval_seconds: int | None
-    overlap: int
-    page_size: int | None
-    delete_guard_percent: float
-    delete_after_missing: int
-    key_sweep_interval_seconds: int
-    last_sync_at: datetime | None
-    last_sync_status: str | None
-    last_rowversion: str | None
-    bound: str | None
-    warnings: list[str]
-    created_at: datetime | None
-    updated_at: datetime | None
 
 
 @router.get("")
@@ -153,7 +48,7 @@ def list_entities(
     )
     items, more = cut(found, limit)
     last = pack_uid(items[-1].catalogued.entity.uid) if more else None
-    return Page(items=[_out(view) for view in items], next_cursor=last)
+    return Page(items=[entity_out(view) for view in items], next_cursor=last)
 
 
 @router.post("", status_code=201)
@@ -190,7 +85,7 @@ def create_entity(
 @router.get("/{uid}")
 def get_entity(uid: UUID, caller: Reader, services: Services) -> EntityOut:
     """One entity."""
-    return _out(services.catalogue.entity(uid, caller.tenants))
+    return entity_out(services.catalogue.entity(uid, caller.tenants))
 
 
 @router.put("/{uid}")
@@ -285,7 +180,7 @@ def _change(
     )
     if after is None:
         raise ConflictError(f"entity {body.slug!r}: was deleted meanwhile", hint="list the entities again")
-    return _out(services.catalogue.entity(after.entity.uid, caller.tenants))
+    return entity_out(services.catalogue.entity(after.entity.uid, caller.tenants))
 
 
 def _connector(body: EntityBody, caller: Caller, services: ApiServices) -> Connector:
@@ -402,69 +297,3 @@ def _mapping(position: int, body: MappingBody, problems: list[tuple[str, str]]) 
         None if body.expression is None else Expression(body.expression.op, tuple(body.expression.args))
     )
     return FieldMapping(position, body.source, body.target, column_type, rules, expression, "person")
-
-
-def _out(view: EntityView) -> EntityOut:
-    entity = view.catalogued.entity
-    same = {name: getattr(entity, name) for name in EntityOut.model_fields if hasattr(entity, name)}
-    return EntityOut(
-        **same
-        | {
-            "business_keys": list(entity.business_keys),
-            "parents": [ParentOut.model_validate(parent) for parent in entity.parents],
-            "warnings": list(entity.warnings),
-            "columns": _columns_out(view.catalogued),
-            "field_mappings": [_mapping_out(mapping) for mapping in view.catalogued.mappings],
-            "last_sync_at": view.last_sync_at,
-            "last_sync_status": view.last_sync_status,
-            "adapted": _adapted(view),
-            "bound": bound_of(entity, view.connector_kind),
-            "last_rowversion": _readable(view.watermark, entity.version),
-        }
-    )
-
-
-def _adapted(view: EntityView) -> AdaptedOut | None:
-    known, entity = view.adapted, view.catalogued.entity
-    if known is None:
-        return None
-    size, interval_s = shown(known, entity.page_size, entity.sync_interval_seconds)
-    changes = [AdaptedChangeOut.model_validate(change) for change in known.changes]
-    return AdaptedOut(page_size=size, sync_interval_seconds=interval_s, changes=changes)
-
-
-def _columns_out(catalogued: Catalogued) -> list[ColumnOut]:
-    targets = {m.source: m.target for m in reversed(catalogued.mappings)}
-    return [
-        ColumnOut(
-            name=column.name,
-            data_type=column.data_type,
-            output_alias=column.output_alias,
-            is_nullable=column.is_nullable,
-            is_business_key=column.member in catalogued.entity.business_keys,
-            format=None if column.format is None else dict(column.format),
-            target_column=targets.get(column.member),
-        )
-        for column in catalogued.entity.columns
-    ]
-
-
-def _mapping_out(mapping: FieldMapping) -> MappingOut:
-    expression = mapping.expression
-    return MappingOut(
-        source=mapping.source,
-        target=mapping.target,
-        type=types.sql_type(mapping.type),
-        rules=dump_rules(mapping.rules),
-        expression=None
-        if expression is None
-        else ExpressionOut(op=expression.op, args=list(expression.args)),
-        set_by=mapping.set_by,
-    )
-
-
-def _readable(watermark: str | None, version: VersionSpec | None) -> str | None:
-    """The watermark as the source would spell it; as stored where the entity's kind of version went away."""
-    if watermark is None or version is None:
-        return watermark
-    return rowversion.decode_one(watermark, version)

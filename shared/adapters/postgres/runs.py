@@ -84,7 +84,10 @@ class Runs:
         if entity is None or state is None:
             raise NotFoundError(f"entity {entity_uid}: not found")
         if state["rehash"] is not None and purpose != "rehash":
-            raise _hashed_anew(entity_uid, state["rehash"])
+            raise ConflictError(
+                f"entity {entity_uid}: its stored rows are being hashed anew ({state['rehash']})",
+                hint="wait for that run; GET /api/v1/entities/{uid}/runs shows how far it is",
+            )
         purpose, generation, config = self._configured(
             connection, entity_uid, purpose, asked, state["generation"]
         )
@@ -206,13 +209,6 @@ class Runs:
         last = rows[limit - 1] if len(rows) > limit else None
         following = None if last is None else _write_cursor(last["created_at"], last["uid"])
         return [_view(row) for row in rows[:limit]], following
-
-
-def _hashed_anew(entity_uid: UUID, why: str) -> ConflictError:
-    return ConflictError(
-        f"entity {entity_uid}: its stored rows are being hashed anew ({why})",
-        hint="wait for that run; GET /api/v1/entities/{uid}/runs shows how far it is",
-    )
 
 
 def _view(row: dict[str, Any]) -> RunView:
