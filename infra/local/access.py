@@ -53,7 +53,7 @@ def main() -> int:
 
 
 def _role(text: str) -> str:
-    # The app passes over words it doesn't know: a token with a slip in it would be refused later, for no visible reason.
+    # The app passes over words it doesn't know: a slip would be refused much later, for no visible reason.
     if text not in tokens.ROLES and not (text.startswith("tenant:") and text != "tenant:"):
         raise argparse.ArgumentTypeError(
             f"{text!r} is no role: give {', '.join(tokens.ROLES)} or tenant:NAME"
