@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -57,6 +57,46 @@ class Runs(Protocol):
         """Create a run; ConflictError when one is in flight."""
 
 
+@dataclass(slots=True)
+class _Found:
+    """What probes found, as it comes in. `record` creates runs, and says why it could not."""
+
+    agenda: Agenda
+    record: Callable[[Detected], AppError | None]
+    outcomes: Counter[str] = field(default_factory=Counter)
+    looked_at: dict[bool, list[UUID]] = field(default_factory=lambda: {True: [], False: []})
+    children: list[Detected] = field(default_factory=list)
+
+    def report(self, detected: Detected) -> None:
+        """Settle it, or keep it: its parents' runs are to be there first, so that a child knows whom to wait for."""
+        if detected.entity.has_parents:
+            self.children.append(detected)
+        else:
+            self._settle(detected)
+
+    def conclude(self) -> None:
+        """Settle the children, and mark what was looked at."""
+        for child in self.children:
+            self._settle(child)
+        for unchanged, uids in self.looked_at.items():
+            self.agenda.probed(uids, unchanged=unchanged)
+
+    def _settle(self, detected: Detected) -> None:
+        if detected.outcome == "left":
+            self.outcomes["left"] += 1
+            return
+        trouble = self.record(detected)
+        self.outcomes["failed" if trouble else detected.outcome] += 1
+        if trouble:
+            self.agenda.probed([detected.entity.entity_uid], trouble)
+            return
+        unchanged = detected.outcome == "unchanged"
+        self.looked_at[unchanged].append(detected.entity.entity_uid)
+        if len(self.looked_at[unchanged]) >= _BATCH:
+            self.agenda.probed(self.looked_at[unchanged], unchanged=unchanged)
+            self.looked_at[unchanged].clear()
+
+
 @dataclass(frozen=True, slots=True)
 class Tick:
     """Everything a tick needs. `detector` makes a fresh one: its failures and its deadline are the tick's own."""
@@ -77,41 +117,13 @@ class Tick:
             self._create(entity_uid, str(entity_uid), "rehash")
         self._send()
         self._describe()
-        outcomes: Counter[str] = Counter()
-        looked_at: dict[bool, list[UUID]] = {True: [], False: []}  # by whether the probe found no change
-        children: list[Detected] = []
-
-        def report(detected: Detected) -> None:
-            # Their parents' runs are to be there first, so that a child knows whom to wait for.
-            if detected.entity.has_parents:
-                children.append(detected)
-            else:
-                settle(detected)
-
-        def settle(detected: Detected) -> None:
-            if detected.outcome == "left":
-                outcomes["left"] += 1
-                return
-            trouble = self._record(detected)
-            outcomes["failed" if trouble else detected.outcome] += 1
-            if trouble:
-                self.agenda.probed([detected.entity.entity_uid], trouble)
-                return
-            unchanged = detected.outcome == "unchanged"
-            looked_at[unchanged].append(detected.entity.entity_uid)
-            if len(looked_at[unchanged]) >= _BATCH:
-                self.agenda.probed(looked_at[unchanged], unchanged=unchanged)
-                looked_at[unchanged].clear()
-
-        self.detector().look(self.agenda.due(), report)
-        for child in children:
-            settle(child)
-        for unchanged, uids in looked_at.items():
-            self.agenda.probed(uids, unchanged=unchanged)
+        found = _Found(self.agenda, self._record)
+        self.detector().look(self.agenda.due(), found.report)
+        found.conclude()
         self._verify()
         self._send()
-        self.tell("tick", **outcomes)
-        return outcomes
+        self.tell("tick", **found.outcomes)
+        return found.outcomes
 
     def _describe(self) -> None:
         """Have drifted tables described anew; a connector that cannot answer is asked at the next tick."""

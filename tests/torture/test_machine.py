@@ -41,7 +41,7 @@ pytestmark = pytest.mark.torture
 
 NIGHTLY = os.environ.get("NIGHTLY") == "1"
 # A run of twenty steps takes two seconds and more; MACHINE_RUNS asks for other numbers, a strategy.
-RUNS, STEPS = (2_000, 50) if NIGHTLY else (60, 20)
+RUNS, STEPS = (2_000, 50) if NIGHTLY else (200, 20)
 SHARES: dict[Strategy, int] = {"full": RUNS // 4, "hash": RUNS // 4, "rowversion": RUNS // 2}
 ROWS, CHUNK_ROWS = 45, 15
 # Never below: the guard against deletes has tests of its own, and an emptied source is refused.

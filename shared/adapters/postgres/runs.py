@@ -88,14 +88,9 @@ class Runs:
                 f"entity {entity_uid}: its stored rows are being hashed anew ({state['rehash']})",
                 hint="wait for that run; GET /api/v1/entities/{uid}/runs shows how far it is",
             )
-        generation = state["generation"]
-        if purpose == "refresh":
-            generation = self._open_generation(connection, entity_uid, asked["requested_by"])
-        config = self._freeze(connection, entity_uid, generation, purpose)
-        if purpose == "delta" and config.strategy == "rowversion" and asked["allow_deletes"] is not None:
-            # A delta by row version never deletes: what is allowed must reach the pass that does.
-            purpose = "sweep"
-            config = self._freeze(connection, entity_uid, generation, purpose)
+        purpose, generation, config = self._configured(
+            connection, entity_uid, purpose, asked, state["generation"]
+        )
         run_uid = self._uuid7()
         run = {
             "uid": run_uid,
@@ -116,6 +111,19 @@ class Runs:
             self._audit(connection, asked["requested_by"], "allow_deletes", str(run_uid), asked)
         admit(connection, self._schema, entity["connector_uid"], entity["limit_of_connector"])
         return run_uid
+
+    def _configured(
+        self, connection: Connection, entity_uid: UUID, purpose: str, asked: dict[str, Any], generation: int
+    ) -> tuple[str, int, RunConfig]:
+        """What the run is for after all, and the generation and configuration that it keeps."""
+        if purpose == "refresh":
+            generation = self._open_generation(connection, entity_uid, asked["requested_by"])
+        config = self._freeze(connection, entity_uid, generation, purpose)
+        if purpose == "delta" and config.strategy == "rowversion" and asked["allow_deletes"] is not None:
+            # A delta by row version never deletes: what is allowed must reach the pass that does.
+            purpose = "sweep"
+            config = self._freeze(connection, entity_uid, generation, purpose)
+        return purpose, generation, config
 
     def _insert(self, connection: Connection, run: dict[str, Any]) -> None:
         """The run with its first slice; a backfill goes on where one before it ended."""
