@@ -9,7 +9,7 @@ ROWS ?= 1000000
 export PYTHONUNBUFFERED := 1
 
 help: ## list the commands
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
 
 install: ## make .venv hold what the requirement files pin
 	@sh infra/local/bootstrap/install.sh
@@ -20,7 +20,7 @@ demo: install ## the whole story on this machine; ONCE=1 stops everything at the
 test: ## everything: install, lint, types, all tests on real PostgreSQL and Azurite
 	@sh infra/local/bootstrap/test.sh
 
-check: install ## ruff, mypy --strict, import rules and unit tests
+check: install ## ruff, mypy --strict, shellcheck, import rules and unit tests
 	@sh infra/local/bootstrap/check.sh
 
 up: install ## start the local stack without the story; prints its addresses and a token

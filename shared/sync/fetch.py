@@ -2,8 +2,7 @@
 
 In: what each page said (PageFacts). Out: a new Walk, which is the slice's cursor between deliveries and
 survives as JSON. Nothing here talks to a source: adapters implement Source, the run joins the two. A walk
-that may have missed a row is never proven; what such a walk cannot do is said in SPEC section 3, 'Paging and
-proof'.
+that may have missed a row is never proven; docs/protocol.md, 'When a walk counts as complete', says what follows.
 """
 
 from collections.abc import Mapping, Sequence

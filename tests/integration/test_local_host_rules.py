@@ -118,6 +118,10 @@ def test_the_environment_wins_over_local_settings(tmp_path: Path) -> None:
     assert environment == {"A": "environment", "B": "file"}
 
 
+def test_local_settings_that_are_just_being_written_say_nothing(tmp_path: Path) -> None:
+    assert settings.read_local_settings(write(tmp_path, "", "s.json")) == {}
+
+
 @pytest.mark.parametrize("text", ["{", '{"Values": {"A": 1}}', '{"IsEncrypted": true}'])
 def test_unusable_local_settings_are_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(AppError, match=r"s\.json"):

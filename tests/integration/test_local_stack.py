@@ -14,6 +14,7 @@ import pytest
 
 from infra.local import environment, processes
 from infra.local.errors import LocalStackError, PortTakenError, StartError
+from infra.local.migrate import serving
 from infra.local.ports import Ports, free_ports
 from infra.local.postgres import PostgresServer
 from infra.local.stack import Stack, down, status, up
@@ -182,3 +183,17 @@ def test_the_stack_starts_once_keeps_its_data_and_leaves_nothing(stack: Stack) -
     stack.postgres.start()
     with psycopg.connect(stack.postgres.dsn) as connection:
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["stopped", "running"])
+def test_migrating_leaves_the_server_as_it_found_it(open_directory: Path, before: bool) -> None:
+    port = free_ports(1)[0]
+    server = PostgresServer(open_directory / "pg", port, open_directory / "secret")
+    if before:
+        server.start()
+    try:
+        with serving(server):
+            assert server.running() is not None
+        assert (server.running() is not None) is before
+    finally:
+        server.stop()

@@ -19,6 +19,7 @@ DOCUMENTS = (
     "docs/protocol.md",
     "docs/operations.md",
     "docs/deploy.md",
+    "docs/share-packs.md",
 )
 EXAMPLE: dict[str, str] = json.loads((ROOT / "local.settings.json.example").read_text())["Values"]
 HOSTS_OWN = {"FUNCTIONS_WORKER_RUNTIME", "PYTHON_THREADPOOL_THREAD_COUNT", "AzureWebJobsDisableHomepage"}
@@ -106,7 +107,7 @@ def test_every_make_command_in_the_documents_exists(name: str) -> None:
 
 
 def test_every_module_in_a_command_exists() -> None:
-    text = README + (ROOT / "Makefile").read_text()
+    text = "".join((ROOT / name).read_text() for name in (*DOCUMENTS, "Makefile"))
     modules = re.findall(r"python -m ([\w.]+)", text)
     assert [module for module in modules if importlib.util.find_spec(module) is None] == []
 

@@ -11,14 +11,16 @@ REFERENCE = re.compile(r"%([^%]+)%")
 
 
 def read_local_settings(path: Path) -> dict[str, str]:
-    """The `Values` of a local.settings.json, empty when there is none.
+    """The `Values` of a local.settings.json, empty when there is none or nothing in it.
 
     Raises AppError when the file is no JSON, is encrypted, or holds a value that is no text.
     """
-    if not path.exists():
+    text = path.read_text() if path.exists() else ""
+    # `python -m infra.local.stack settings > local.settings.json`: the shell has emptied the file before we read it.
+    if not text.strip():
         return {}
     try:
-        document = json.loads(path.read_text())
+        document = json.loads(text)
     except ValueError as error:
         raise AppError(f"{path.name} is not valid JSON ({error}); repair it") from error
     if document.get("IsEncrypted"):

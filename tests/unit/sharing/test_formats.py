@@ -45,6 +45,14 @@ def test_examples_are_good_and_the_same_in_both_formats(path: Path) -> None:
     assert parse_upload(to_workbook(parsed.pack)).checked().pack == parsed.pack
 
 
+def test_the_example_workbook_says_what_its_yaml_does() -> None:
+    workbook = EXAMPLES[0].with_suffix(".xlsx")
+    assert (
+        parse_upload(workbook.read_bytes()).checked().pack
+        == parse_upload(EXAMPLES[0].read_bytes()).checked().pack
+    )
+
+
 def test_the_examples_are_there() -> None:
     assert [path.stem for path in EXAMPLES] == ["finance_q1", "sales_q1"]
 

@@ -24,7 +24,7 @@ class Uploads:
         self._database = database
 
     def create(self, upload: Upload) -> Stored:
-        """Store the upload, or find what the same bytes made before, which is resumed or reopened as SPEC has it.
+        """Store the upload, or find what the same bytes made before, which is resumed or reopened.
 
         Pack, tenant, project, request, application, message and audit are one transaction; `Applications.send_outbox`
         sends the message afterwards.
