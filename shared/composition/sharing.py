@@ -91,6 +91,7 @@ class Sharing:
         """Send again what is due and has no message of late."""
         self.applications.remind()
         self.send_outbox()
+        self.provisioner.say_again()
 
     def watch(self) -> None:
         """Look whether workspaces still hold what packs gave them."""

@@ -7,10 +7,11 @@ time, and must be a part of what was approved: nothing else is ever called.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 from uuid import UUID
 
-from shared.errors import PermanentError
+from shared.errors import FencedError, PermanentError
 from shared.sharing.apply_attempt import LOOKS, Attempt, Looks, failure
 from shared.sharing.apply_calls import Calls, LinkLostError, Result, only_for
 from shared.sharing.apply_guards import GUARDS, ApplyGuards, StalePlanError
@@ -88,9 +89,12 @@ class Application:
 
     def _remaining(self) -> list[int]:
         """Positions to be taken up, in order."""
-        over = {"done"} if self.again else {"done", "failed", "skipped"}
-        concluded = {position for position, entry in self._entries.items() if entry.status in over}
-        return [position for position in range(len(self.plan.actions)) if position not in concluded]
+        return [p for p in range(len(self.plan.actions)) if not self._is_over(self._entries.get(p))]
+
+    def _is_over(self, entry: Entry | None) -> bool:
+        if entry is None or entry.status == "intended":
+            return False
+        return entry.status == "done" or not (self.again or entry.again)
 
     def _start(self, fresh: bool, remaining: list[int]) -> tuple[Attempt, frozenset[str] | None]:
         """A look at what remains: all of it must be as planned, or be the rest of what was begun.
@@ -100,27 +104,41 @@ class Application:
         resources = {*self.plan.resources} if fresh else {self.plan.actions[p].resource for p in remaining}
         subject = self.subject if fresh else self.subject.part(resources)
         holdings = holding(self.holdings(), created_by(self.plan, self._entries.values(), begun=True))
-        known, today = self._look(subject, holdings, fresh)
+        known, today, stale = self._look(subject, holdings, fresh)
         attempt = Attempt(
             self.subject, Calls(self.workspace, self.vault, self.plan.workspace), holdings, known, self.clock,
             self.looks, self.guards,
         )  # fmt: skip
+        if stale is not None:
+            self._settle(remaining, attempt)
+            raise stale
         return attempt, None if fresh else frozenset[str]().union(*(a.effects() for a in today.actions))
 
-    def _look(self, subject: Subject, holdings: Holdings, fresh: bool) -> tuple[ObservedWorkspace, Plan]:
+    def _look(
+        self, subject: Subject, holdings: Holdings, fresh: bool
+    ) -> tuple[ObservedWorkspace, Plan, StalePlanError | None]:
         """Observe and plan; a difference is looked at twice, for readings may lag behind what was written."""
-        check = self.guards.fresh if fresh else self.guards.covered
-        for _ in range(self.looks.times - 1):
+        check, stale = self.guards.fresh if fresh else self.guards.covered, None
+        for look in range(self.looks.times):
+            if look:
+                self.clock.sleep(self.looks.wait_s)
             known, today = self._planned(subject, holdings)
             try:
                 check(self.plan, today)
-            except StalePlanError:
-                self.clock.sleep(self.looks.wait_s)
+            except StalePlanError as error:
+                stale = error
             else:
-                return known, today
-        known, today = self._planned(subject, holdings)
-        check(self.plan, today)
-        return known, today
+                return known, today, None
+        return known, today, stale
+
+    def _settle(self, remaining: list[int], attempt: Attempt) -> None:
+        """The journal of a stale plan is about to be forgotten: what it created unseen is noted as ours before."""
+        for position in remaining:
+            action = self.plan.actions[position]
+            if action.kind in CREATING and self._begun(position) and attempt.look(action) is None:
+                self.guards.write_ahead(self.journal, position, action)
+                result = self._result(partial(self._found_done, action, attempt, begun=True))
+                self._conclude(position, "failed" if "error" in result else "done", result)
 
     def _planned(self, subject: Subject, holdings: Holdings) -> tuple[ObservedWorkspace, Plan]:
         known = subject.observe(self.workspace, catalog_of(self.plan), self.each)
@@ -134,18 +152,16 @@ class Application:
             because = ", ".join(f"{self.plan.actions[p].kind} {self.plan.actions[p].target}" for p in unmet)
             self._conclude(position, "skipped", {"error": f"needs {because}, which did not happen"})
             return
+        result = self._result(lambda: self._carried_out(action, attempt, left, begun))
+        if attempt.refused and "created" not in result:
+            result = failure(attempt.refused, action)
+        self._conclude(position, "failed" if "error" in result else "done", result)
+
+    def _result(self, work: Callable[[], Result]) -> Result:
         try:
-            result = self._carried_out(action, attempt, left, begun)
+            return work()
         except LinkLostError as error:
-            result = {"error": str(error), "code": error.code, "hint": error.hint, "created": "true"}
-            self._conclude(position, "failed", result)
-            return
-        if attempt.refused:
-            self._conclude(position, "failed", failure(attempt.refused, action))
-        elif "error" in result:
-            self._conclude(position, "failed", result)
-        else:
-            self._conclude(position, "done", result)
+            return {"error": str(error), "code": error.code, "hint": error.hint, "created": "true"}
 
     def _begun(self, position: int) -> bool:
         """Whether a call of this action may have been made before."""
@@ -202,9 +218,14 @@ class Application:
         return action.kind in (Kind.CREATE_RECIPIENT, Kind.NARROW_ADDRESSES, Kind.REPLACE_ADDRESSES)
 
     def _conclude(self, position: int, status: Concluded, result: Result) -> None:
-        self.journal.conclude(position, status, result)
         action = self.plan.actions[position]
         entry = Entry(position, f"{action.kind} {action.target}", status, result)
+        try:
+            self.journal.conclude(position, status, result)
+        except FencedError:
+            if action.kind in CREATING and "error" not in result:
+                self.progress(step_of(self.plan, position, entry))  # ours, whoever goes on
+            raise
         self._entries[position] = entry
         if status == "done":
             self._not_done.discard(position)

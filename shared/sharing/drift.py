@@ -3,13 +3,14 @@
 Reported first; repaired only by policy, and then through the same plan, approval and journal as anything else.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from shared.errors import AppError
 from shared.sharing.apply import Provisioning
 from shared.sharing.holdings import holdings_of
+from shared.sharing.model import Finding
 from shared.sharing.plan_actions import Action, Kind
 from shared.sharing.provision import SERVICE, Notify, Outside, Stores
 from shared.sharing.store import Uploads
@@ -28,15 +29,22 @@ _ONE_WORD = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Drifted:
-    """A pack whose workspace differs, and what it would take to mend it."""
+    """A pack whose workspace differs, and what it would take to mend it; `errors`: what no plan can mend."""
 
     pack: PackView
     actions: tuple[Action, ...]
+    errors: tuple[Finding, ...] = ()
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything is not as it was provisioned."""
+        return bool(self.actions or self.errors)
 
     @property
     def detail(self) -> str:
         """In words, without anything secret."""
-        return "; ".join(f"{action.kind} {action.target}: {action.reason}" for action in self.actions)
+        said = [finding.detail for finding in self.errors]
+        return "; ".join(said + [f"{a.kind} {a.target}: {a.reason}" for a in self.actions])
 
 
 @dataclass(slots=True)
@@ -57,23 +65,23 @@ class DriftWatch:
         for pack in self._completed():
             try:
                 drifted = self._look(pack, named.setdefault(pack.workspace, set()))
+                if drifted.differs:
+                    found.append(drifted)
+                    self._act(drifted)
             except AppError as error:
                 self.tell("drift_not_looked_at", level=30, share_pack=str(pack.id), code=error.code)
-                continue
-            if drifted.actions:
-                found.append(drifted)
-                self._act(drifted)
         self.tell("drift", drifted=len(found))
         return found
 
-    def _completed(self) -> Iterator[PackView]:
-        """Newest first."""
+    def _completed(self) -> list[PackView]:
+        """The one that was applied last first: an older pack that was rolled back counts as new."""
+        found: list[PackView] = []
         after = None
         while True:
             page = self.stores.packs.page(None, state=State.COMPLETED, limit=_AT_ONCE, after=after)
-            yield from page
+            found += [replace(pack, steps=()) for pack in page]
             if len(page) < _AT_ONCE:
-                return
+                return sorted(found, key=lambda pack: pack.updated_at, reverse=True)
             after = (page[-1].created_at, page[-1].id)
 
     def _look(self, pack: PackView, named: set[str]) -> Drifted:
@@ -84,11 +92,11 @@ class DriftWatch:
         plan = subject.plan(holdings, subject.observe(self.outside.workspace(pack.workspace), {}, map))
         mine = tuple(a for a in plan.actions if a.kind not in _ONE_WORD or a.resource not in named)
         named |= set(plan.facts)
-        return Drifted(pack, mine)
+        return Drifted(pack, mine, plan.errors)
 
     def _act(self, drifted: Drifted) -> None:
         pack = drifted.pack
         self.notify("drift", pack, drifted.detail)
         self.tell("share_pack_drifted", level=30, share_pack=str(pack.id), actions=len(drifted.actions))
-        if self.policy == "repair":
+        if self.policy == "repair" and not drifted.errors:
             self.uploads.rollback(pack.id, pack.version, None, by=SERVICE, reason="the workspace drifted")

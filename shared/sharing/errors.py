@@ -24,6 +24,12 @@ class OutcomeUnknownError(TransientError):
     code = "outcome_unknown"
 
 
+class LeaseHeldError(TransientError):
+    """Another application is changing the same share, recipient or pipeline; try again when it is done."""
+
+    code = "lease_held"
+
+
 class WorkspaceRefusedError(PermanentError):
     """The workspace refused for good; `reason` is its own error code such as PERMISSION_DENIED."""
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from shared.sharing.model import AllowedIps, AnyAddress, PipelineType, Recipient
+from shared.sharing.model import AllowedIps, AnyAddress, Finding, PipelineType, Recipient, SharePack
 from shared.sharing.observed import ObservedRecipient, ObservedShare
 from shared.sharing.plan_actions import Action, Addresses, Comment, Kind, NewRecipient, PipelineBody
 from shared.sharing.plan_draft import Holdings
@@ -28,6 +28,24 @@ def holdings_of(
         recipients=frozenset(names["recipient"]),
         pipelines=frozenset((cast(PipelineType, type_), name) for type_, _, name in pipelines),
         contributions=frozenset(contributions),
+    )
+
+
+def of_other_tenants(pack: SharePack, tenant: str, owned: Iterable[Owned]) -> tuple[Finding, ...]:
+    """What the pack would change though a pack of another business line made it: its approvers decide about that.
+
+    Granting to a recipient that another business line made is no change of it.
+    """
+    theirs = {(each.kind, each.name) for each in owned if each.tenant not in (None, tenant)}
+    named = [
+        *(("recipient", recipient.name) for recipient in pack.recipients),
+        *(("share", share.name) for share in pack.shares),
+        *(("pipeline", f"{pipeline.type}|{pipeline.name}") for pipeline in pack.pipelines),
+    ]
+    return tuple(
+        Finding("error", f"{kind} {name} is another business line's: only its own share packs may change it")
+        for kind, name in named
+        if (kind, name) in theirs
     )
 
 

@@ -124,12 +124,16 @@ class Vault(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A step of an application, as the journal knows it; `result` never holds a credential."""
+    """A step of an application, as the journal knows it; `result` never holds a credential.
+
+    `again`: a person asked for another try since it failed or was skipped.
+    """
 
     position: int
     action: str
     status: Literal["intended", "done", "skipped", "failed"]
     result: Mapping[str, str]
+    again: bool = False
 
 
 class Journal(Protocol):

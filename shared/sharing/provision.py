@@ -12,10 +12,10 @@ from uuid import UUID
 from shared.errors import AppError, FencedError, PermanentError, TransientError
 from shared.sharing.apply import Application, Outcome, Provisioning, Step
 from shared.sharing.apply_guards import ApplyGuards, StalePlanError
-from shared.sharing.apply_subject import Subject
 from shared.sharing.approval import Approvals
 from shared.sharing.claims import Claim, Wait
-from shared.sharing.holdings import facts_of_step, holdings_of
+from shared.sharing.errors import LeaseHeldError
+from shared.sharing.holdings import facts_of_step, holdings_of, of_other_tenants
 from shared.sharing.model import Finding, SharePack
 from shared.sharing.plan import Holdings, Plan
 from shared.sharing.ports import Clock, Contribution, Directory, Journal, Leases, Vault, Workspace
@@ -26,13 +26,17 @@ from shared.sharing.views import Actor, PackView, State
 
 SERVICE = Actor("", "tributary", True, None)
 MAX_FAILURES = 8
-_FIRST_DELAY_S, _LONGEST_DELAY_S = 30, 3600
+_FIRST_DELAY_S, _LONGEST_DELAY_S, _LEASE_WAIT_S = 30, 3600, 30
+_WAITS = "waits for an approver: the plan widens exposure"
+# What people are told of; the newest of each, should a process have died before it could.
+_TOLD = (State.AWAITING_APPROVAL, State.PARTIAL, State.FAILED, State.VALIDATION_FAILED)
+_TOLD_AT_ONCE = 50
 # A workspace that changes under every plan is given up on: somebody must look.
 _MAX_PLANS = 3
 
 
 class Notify(Protocol):
-    """Tells people; never raises."""
+    """Keeps a notice for people, once for each version of a pack; raises TransientError where it cannot."""
 
     def __call__(self, event: str, pack: PackView, detail: str) -> None: ...
 
@@ -84,11 +88,17 @@ class Provisioner:
             self._work(answer)
 
     def _work(self, claim: Claim) -> None:
+        until = self.outside.clock.monotonic() + self.budget_s
         pack = self.stores.packs.get(claim.share_pack_id, None)
         try:
-            self._provision(claim, pack)
+            content = self.stores.packs.content(claim.share_pack_id, claim.pack_version)
+            self._provision(_Job(claim, pack, content, self.outside.workspace(pack.workspace), until))
         except FencedError:
             self.tell("share_pack_fenced", share_pack=str(pack.id))
+        except LeaseHeldError:
+            # Another pack changes the same things and will end: nothing failed, however long that takes.
+            self.stores.applications.hand_on(claim, _LEASE_WAIT_S)
+            self.tell("share_pack_waits_for_another", share_pack=str(pack.id))
         except TransientError as error:
             self._try_later(claim, pack, error)
         except AppError as error:
@@ -106,30 +116,28 @@ class Provisioner:
         self.stores.applications.back_off(claim, error, min(wanted_s, _LONGEST_DELAY_S))
         self.tell("share_pack_backs_off", share_pack=str(pack.id), code=error.code, delay_s=wanted_s)
 
-    def _provision(self, claim: Claim, pack: PackView) -> None:
-        content = self.stores.packs.content(claim.share_pack_id, claim.pack_version)
-        workspace = self.outside.workspace(pack.workspace)
-        begun = self.stores.plans.begun(claim.application_uid)
+    def _provision(self, job: "_Job") -> None:
+        begun = self.stores.plans.begun(job.claim.application_uid)
         if begun is not None:
             try:
-                self._apply(claim, pack, content, workspace, Plan.from_document(begun.document))
+                self._apply(job, Plan.from_document(begun.document))
             except StalePlanError:
                 # Somebody else changed what was half done: what is left is planned, and signed, anew.
-                self.stores.plans.abandon(claim)
+                self.stores.plans.abandon(job.claim)
             else:
                 return
-        refused = self._directory(content)
+        refused = self._directory(job.content)
         if any(finding.severity == "error" for finding in refused):
-            self._refuse(claim, pack, refused)
+            self._refuse(job, refused)
             return
         for _ in range(_MAX_PLANS - 1):
             try:
-                self._plan_and_apply(claim, pack, content, workspace, refused)
+                self._plan_and_apply(job, refused)
             except StalePlanError:
-                self.stores.plans.abandon(claim)
+                self.stores.plans.abandon(job.claim)
                 continue
             return
-        self._plan_and_apply(claim, pack, content, workspace, refused)
+        self._plan_and_apply(job, refused)
 
     def _directory(self, content: SharePack) -> tuple[Finding, ...]:
         if self.outside.directory is None:
@@ -137,31 +145,23 @@ class Provisioner:
             return (Finding("warning", said),)
         return directory_findings(content, self.outside.directory, domains=self.domains)
 
-    def _plan_and_apply(
-        self,
-        claim: Claim,
-        pack: PackView,
-        content: SharePack,
-        workspace: Workspace,
-        findings: Sequence[Finding],
-    ) -> None:
-        subject = Provisioning(content)
-        holdings = self._holdings(pack)
-        plan = subject.plan(holdings, subject.observe(workspace, {}, map))
-        told = (*findings, *plan.findings)
-        if plan.errors:
-            self._refuse(claim, pack, told)
+    def _plan_and_apply(self, job: "_Job", findings: Sequence[Finding]) -> None:
+        claim, pack, subject = job.claim, job.pack, Provisioning(job.content)
+        plan = subject.plan(self._holdings(pack), subject.observe(job.workspace, {}, map))
+        strange = of_other_tenants(job.content, pack.tenant, self.stores.ownership.owned(pack.workspace))
+        told = (*findings, *strange, *plan.findings)
+        if plan.errors or strange:
+            self._refuse(job, told)
             return
         self.stores.plans.keep(claim, plan.hash, plan.to_document(), widens=plan.widens)
         if self._approvals(pack).needed(plan, pack.tenant) and not self.stores.plans.is_approved(
             claim.application_uid, plan.hash
         ):
-            reason = "waits for an approver: the plan widens exposure"
-            self.stores.applications.await_approval(claim, reason=reason, findings=told)
-            self.notify("approval_waiting", pack, reason)
+            self.stores.applications.await_approval(claim, reason=_WAITS, findings=told)
             self.tell("share_pack_waits", share_pack=str(pack.id), actions=plan.writes)
+            self._say(pack.id)
             return
-        self._apply(claim, pack, content, workspace, plan, told)
+        self._apply(job, plan, told)
 
     def _approvals(self, pack: PackView) -> Approvals:
         own = self.stores.tenants.approval(pack.tenant)
@@ -173,45 +173,35 @@ class Provisioner:
             pack.id, pack.workspace, owned, self.stores.contributions.current(workspace=pack.workspace)
         )
 
-    def _apply(
-        self,
-        claim: Claim,
-        pack: PackView,
-        content: SharePack,
-        workspace: Workspace,
-        plan: Plan,
-        findings: Sequence[Finding] | None = None,
-    ) -> None:
+    def _apply(self, job: "_Job", plan: Plan, findings: Sequence[Finding] | None = None) -> None:
+        claim, pack = job.claim, job.pack
         before = self.stores.contributions.current(workspace=pack.workspace, pack_id=pack.id)
         # Said before anything is granted: who could read what is never told too small, whatever happens next.
         both = tuple({*before, *plan.contributions})
-        self.stores.contributions.replace(pack.id, pack.workspace, both)
-        self.stores.plans.begin(claim, plan.hash)
+        self.stores.plans.begin(claim, plan.hash, (pack.workspace, both))
         self._record(pack, plan, self._journalled(claim, plan))
-        outcome = self._application(claim, pack, Provisioning(content), workspace, plan).run()
+        outcome = self._application(job, plan).run()
         if outcome.state == "CONTINUE":
             self.stores.applications.hand_on(claim)
             self.tell("share_pack_goes_on", share_pack=str(pack.id))
             return
         kept = {"COMPLETED": plan.contributions, "PARTIAL": both, "FAILED": tuple(before)}[outcome.state]
-        self._conclude(claim, pack, outcome, kept, findings)
+        self._conclude(job, outcome, kept, findings)
 
-    def _application(
-        self, claim: Claim, pack: PackView, subject: Subject, workspace: Workspace, plan: Plan
-    ) -> Application:
+    def _application(self, job: "_Job", plan: Plan) -> Application:
         return Application(
-            uid=claim.application_uid,
+            uid=job.claim.application_uid,
             plan=plan,
-            subject=subject,
-            holdings=lambda: self._holdings(pack),
-            workspace=workspace,
-            journal=self.outside.journal(claim),
+            subject=Provisioning(job.content),
+            holdings=lambda: self._holdings(job.pack),
+            workspace=job.workspace,
+            journal=self.outside.journal(job.claim),
             leases=self.outside.leases,
             vault=self.outside.vault,
             clock=self.outside.clock,
-            budget_s=self.budget_s,
-            again=claim.attempts > 1,
-            progress=lambda step: self._progress(pack, plan, step),
+            # Looking and planning took their part of the delivery's time.
+            budget_s=max(0.0, job.until - self.outside.clock.monotonic()),
+            progress=lambda step: self._progress(job.pack, plan, step),
             guards=self.guards,
         )
 
@@ -240,16 +230,15 @@ class Provisioner:
         if step.status == "done" or "created" in step.result:
             self._record(pack, plan, {step.position: step.result})
 
-    def _refuse(self, claim: Claim, pack: PackView, findings: Sequence[Finding]) -> None:
+    def _refuse(self, job: "_Job", findings: Sequence[Finding]) -> None:
         errors = [finding.detail for finding in findings if finding.severity == "error"]
         said = "; ".join(errors)
         error = PermanentError(said, code="validation", hint="correct the file and upload it again")
-        self._end(claim, pack, State.VALIDATION_FAILED, said, error=error, findings=findings)
+        self._end(job.claim, job.pack, State.VALIDATION_FAILED, said, error=error, findings=findings)
 
     def _conclude(
         self,
-        claim: Claim,
-        pack: PackView,
+        job: "_Job",
         outcome: Outcome,
         kept: Sequence[Contribution],
         findings: Sequence[Finding] | None,
@@ -261,7 +250,7 @@ class Provisioner:
                 outcome.message, code="not_all_done", hint="upload the same file again to resume"
             )
         reason = error.message if error else f"{len(outcome.steps)} steps done"
-        self._end(claim, pack, state, reason, error=error, findings=findings, contributions=kept)
+        self._end(job.claim, job.pack, state, reason, error=error, findings=findings, contributions=kept)
 
     def _end(
         self,
@@ -283,5 +272,34 @@ class Provisioner:
             contributed=None if contributions is None else (pack.workspace, contributions),
         )
         self.tell("share_pack_ended", share_pack=str(pack.id), state=state.value)
-        if state is not State.COMPLETED:
-            self.notify("pack_failed", self.stores.packs.get(pack.id, None), reason)
+        self._say(pack.id)
+
+    def say_again(self) -> None:
+        """Tell what a process that died may have kept to itself; a notice that was kept already stays the one."""
+        for state in _TOLD:
+            for pack in self.stores.packs.page(None, state=state, limit=_TOLD_AT_ONCE):
+                self._notify(pack)
+
+    def _say(self, pack_id: UUID) -> None:
+        """The state is kept already, so a failure here is no failure of the pack; `say_again` says it later."""
+        try:
+            self._notify(self.stores.packs.get(pack_id, None))
+        except AppError as error:
+            self.tell("notice_not_kept", level=30, share_pack=str(pack_id), code=error.code)
+
+    def _notify(self, pack: PackView) -> None:
+        if pack.state is State.AWAITING_APPROVAL:
+            self.notify("approval_waiting", pack, _WAITS)
+        elif pack.state in _TOLD:
+            self.notify("pack_failed", pack, pack.error_message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What one delivery works on; `until`: the monotonic moment at which it hands on."""
+
+    claim: Claim
+    pack: PackView
+    content: SharePack
+    workspace: Workspace
+    until: float

@@ -77,7 +77,7 @@ class StoredPlan:
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """Something of ours; a pipeline's `name` is `type|name`."""
+    """Something of ours; a pipeline's `name` is `type|name`. `tenant` None: adopted, so nobody's in particular."""
 
     kind: OwnedKind
     id: UUID
@@ -86,6 +86,7 @@ class Owned:
     since: datetime
     by: str
     share_pack_id: UUID | None
+    tenant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

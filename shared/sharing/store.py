@@ -73,8 +73,10 @@ class Plans(Protocol):
         """The pack's newest plan; raises NotFoundError."""
         ...
 
-    def begin(self, claim: Claim, plan_hash: str) -> None:
-        """From now on the application's journal is about this plan."""
+    def begin(
+        self, claim: Claim, plan_hash: str, contributed: tuple[str, Sequence[Contribution]] | None = None
+    ) -> None:
+        """From now on the application's journal is about this plan, and the pack contributes this to its workspace."""
         ...
 
     def begun(self, application_uid: UUID) -> StoredPlan | None:
@@ -130,8 +132,8 @@ class Applications(Protocol):
         """Queue it again after a failure that may pass."""
         ...
 
-    def hand_on(self, claim: Claim) -> None:
-        """Queue it again, now: the time of this delivery is up."""
+    def hand_on(self, claim: Claim, delay_s: int = 0) -> None:
+        """Queue it again though nothing failed: the time of this delivery is up, or another pack goes first."""
         ...
 
 

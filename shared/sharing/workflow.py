@@ -6,6 +6,7 @@ Callers pass roles before they come here; which tenants they see is checked here
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from threading import Lock
 from typing import Literal
 from uuid import UUID, uuid4
 
@@ -13,7 +14,13 @@ from shared.errors import ConflictError, ForbiddenError, InvalidError, NotFoundE
 from shared.sharing.apply import Application, Rotation
 from shared.sharing.apply_steps import Outcome
 from shared.sharing.errors import WorkspaceRefusedError
-from shared.sharing.holdings import facts_of_recipient, facts_of_share, facts_of_step, holdings_of
+from shared.sharing.holdings import (
+    facts_of_recipient,
+    facts_of_share,
+    facts_of_step,
+    holdings_of,
+    of_other_tenants,
+)
 from shared.sharing.model import Finding, SharePack
 from shared.sharing.observe import observe
 from shared.sharing.parsing import parse_upload
@@ -82,14 +89,18 @@ class Workflow:
     uploads: Uploads
     send_outbox: Callable[[], object]
     now: Callable[[], datetime]
+    # What one file may take of the memory is bounded; one at a time, what all of them take is, too.
+    _reading: Lock = field(default_factory=Lock, init=False, repr=False)
 
     def upload(
         self, who: Actor, workspace_url: str, content: bytes, filename: str | None, *, dry_run: bool = False
     ) -> Taken:
         """Take a file in. Raises what parsing and rules find, ForbiddenError for another's requestor, InvalidError
         for a business line or workspace that is not the caller's."""
-        read = parse_upload(content, filename)
-        read.checked().pack if read.errors else None
+        with self._reading:
+            read = parse_upload(content, filename)
+            if read.errors:
+                _ = read.checked().pack  # raises, with what the rules find in the rest
         tenant = self._tenant(who, read.draft.metadata.business_line)
         workspace = self._workspace_url(tenant, workspace_url)
         _require_requestor(who, read.draft)
@@ -97,7 +108,7 @@ class Workflow:
         parsed = read.checked({each.name for each in owned if each.kind == "recipient"})
         findings = parsed.warnings
         if dry_run:
-            return self._dry_run(parsed.pack, workspace, findings)
+            return self._dry_run(parsed.pack, tenant.name, workspace, findings)
         stored = self.uploads.create(
             Upload(
                 pack=parsed.pack,
@@ -119,10 +130,12 @@ class Workflow:
         }[stored.outcome]
         return Taken(said, stored.pack.state, stored.pack.id, stored.pack.name, tuple(findings))
 
-    def _dry_run(self, pack: SharePack, workspace: str, findings: Sequence[Finding]) -> Taken:
+    def _dry_run(self, pack: SharePack, tenant: str, workspace: str, findings: Sequence[Finding]) -> Taken:
         made = self._planned(_DRY_RUN, workspace, pack)
-        state = State.VALIDATION_FAILED if made.errors else State.COMPLETED
-        return Taken("a dry run: nothing was kept", state, findings=(*findings, *made.findings), plan=made)
+        strange = of_other_tenants(pack, tenant, self.stores.ownership.owned(workspace))
+        state = State.VALIDATION_FAILED if made.errors or strange else State.COMPLETED
+        told = (*findings, *strange, *made.findings)
+        return Taken("a dry run: nothing was kept", state, findings=told, plan=made)
 
     def _planned(self, pack_id: UUID, workspace: str, pack: SharePack) -> Plan:
         owned = self.stores.ownership.owned(workspace)
@@ -228,7 +241,8 @@ class Workflow:
         if known is None:
             raise NotFoundError(f"recipient {name}: not in {url}", hint="check its name")
         subject = Rotation({name: tuple(sorted(token.id for token in known.tokens))}, old_expires_in_s)
-        holdings = holdings_of(_DRY_RUN, url, self.stores.ownership.owned(url), ())
+        owned = [o for o in self.stores.ownership.owned(url) if o.tenant is None or _sees(who, o.tenant)]
+        holdings = holdings_of(_DRY_RUN, url, owned, ())
         made = plan_rotation(
             [name], holdings, subject.observe(workspace, {}, map), old_expires_in_s=old_expires_in_s
         )

@@ -3,7 +3,7 @@
 Run as `python -m tests.torture.worker`; commands come as JSON lines on stdin, answers leave on stdout.
 
     {"op": "start", "env": {...}, "arm": "...", "log": path, "action": ["tick"] | ["window"] | ["deliver", body, id, count]
-     | ["provision", body, id, count]
+     | ["provision", body, id, count] | ["upload", text, workspace]
      | ["pump", file whose presence ends it, seed],
      "chunk_rows": n, "delete_batch": n}              -> {"pid": n}
     {"op": "wait", "pid": n}                          -> {"code": n | null, "signal": n | null, "stopped": bool}
@@ -124,6 +124,8 @@ def _act(command: dict[str, Any]) -> None:
         app.load_in_window()
     elif kind == "pump":
         _pump(app, *rest)
+    elif kind == "upload":
+        _upload(app, *rest)
     elif kind == "provision":
         body, message_id, dequeue_count = rest
         app.workspace_calls_per_s = 10_000.0
@@ -132,6 +134,15 @@ def _act(command: dict[str, Any]) -> None:
         body, message_id, dequeue_count = rest
         app.sync_table(body.encode(), message_id, dequeue_count)
     app.close()
+
+
+def _upload(app: App, text: str, workspace: str) -> None:
+    """Take a share pack in, as its requestor."""
+    from shared.sharing.views import Actor
+
+    assert app.sharing is not None
+    ada = Actor("ada@example.org", "ada@example.org", False, frozenset({"finance"}))
+    app.sharing.workflow.upload(ada, workspace, text.encode(), "pack.yaml")
 
 
 def _pump(app: App, stop: str, seed: int) -> None:

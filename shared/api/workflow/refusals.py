@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from shared.api import problems
-from shared.sharing.errors import UploadError
+from shared.sharing.errors import UploadError, WorkspaceRefusedError
 from shared.sharing.model import Finding
 
 
@@ -22,6 +22,10 @@ def install(app: FastAPI) -> None:
             hint=error.hint,
             places=[_placed(finding) for finding in error.findings],
         )
+
+    @app.exception_handler(WorkspaceRefusedError)
+    def _refused(_request: Request, error: WorkspaceRefusedError) -> Response:
+        return problems.problem(502, error.message, code=error.code, hint=error.hint)
 
 
 def _placed(finding: Finding) -> dict[str, object]:

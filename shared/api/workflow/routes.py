@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, File, Header, Query, UploadFile
+from fastapi import APIRouter, File, Header, Path, Query, UploadFile
 
 from shared.api.access import Approver, Operator, Reader
 from shared.api.paging import Cursor, Limit, cut, moment_cursor, pack_moment
@@ -28,6 +28,8 @@ from shared.sharing.views import State
 
 router = APIRouter(prefix="/workflow", tags=["share packs"])
 WorkspaceUrl = Annotated[str, Header(alias="X-Workspace-URL", min_length=1, max_length=2000)]
+# What is no name is nowhere: it must not become part of a path.
+RecipientName = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
 StateFilter = Annotated[State | None, Query(alias="state", description="only those in this state")]
 
 
@@ -138,7 +140,7 @@ def adopt(body: AdoptBody, workspace_url: WorkspaceUrl, caller: Approver, servic
 
 @router.post("/recipients/{name}/rotate-token")
 def rotate_token(
-    name: str,
+    name: RecipientName,
     workspace_url: WorkspaceUrl,
     caller: Operator,
     services: Services,

@@ -10,10 +10,11 @@ import psycopg
 import pytest
 
 from shared.adapters.postgres.sharing.journal import JournalError, PostgresJournal
-from shared.adapters.postgres.sharing.leases import LeaseHeldError, PostgresLeases
+from shared.adapters.postgres.sharing.leases import PostgresLeases
 from shared.errors import ConflictError, FencedError, ForbiddenError, QueueUnavailableError
 from shared.failpoints import FailpointError, arm
 from shared.sharing.claims import Claim, Ignore
+from shared.sharing.errors import LeaseHeldError
 from shared.sharing.ports import Entry
 from shared.sharing.views import Actor, State
 from tests.integration.sharing.conftest import ADA, BEN, WORKSPACE, Store

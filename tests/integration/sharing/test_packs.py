@@ -162,7 +162,7 @@ def test_rollback_applies_an_earlier_version_as_a_new_one(store: Store) -> None:
     pack = store.upload().pack
     store.applications.finish(store.claim(pack.id), State.COMPLETED, reason="done")
     store.sql(
-        "UPDATE deltashare.share_packs SET config = jsonb_set(config, '{recipients,0,allowed_ips}', '{}')"
+        "UPDATE deltashare.share_packs SET config = jsonb_set(config, '{recipients,0,allowed_ips}', '\"ANY\"')"
         " WHERE is_current"
     )
     assert store.packs.content(pack.id) == open_to_all

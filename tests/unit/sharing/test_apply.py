@@ -290,6 +290,31 @@ def test_a_link_that_could_not_be_stored_is_read_again_later() -> None:
     assert scene.vault.kept == {name: scene.workspace.links["token-1"]}
 
 
+@pytest.mark.parametrize("place", ["after create_recipient recipient/auditor", "before conclude 0"])
+def test_what_a_dead_delivery_created_is_known_as_ours_before_its_stale_plan_is_forgotten(place: str) -> None:
+    scene = twelve()
+    wanted = pack(opened("auditor"), Share("sales", None, ("reader", "auditor"), objects(TWELVE[0])))
+    planned = scene.plan(wanted)
+    with pytest.raises(Killed):
+        scene.trapped(Trap(named={place: [Killed()]})).apply(planned, wanted)
+    scene.trapped(Trap()).workspace.create_share("sales", "somebody else's")
+    heard: list[Step] = []
+    with pytest.raises(StalePlanError):
+        scene.apply(planned, wanted, progress=heard.append)
+    assert [(step.target, step.status) for step in heard] == [("auditor", "done")]
+    assert list(scene.vault.kept) == [secret_name(URL, "auditor")]
+
+
+def test_what_is_created_is_ours_even_where_another_delivery_took_over_meanwhile() -> None:
+    scene = Scene()
+    planned = scene.plan(pack(opened("auditor")))
+    heard: list[Step] = []
+    trap = Trap(named={"before conclude 0": [FencedError("another delivery")]})
+    with pytest.raises(FencedError):
+        scene.trapped(trap).apply(planned, pack(opened("auditor")), progress=heard.append)
+    assert [(step.target, step.status) for step in heard] == [("auditor", "done")]
+
+
 def rotating() -> tuple[Scene, Rotation]:
     scene = Scene(holdings=owned("recipient/auditor"))
     scene.workspace.create_recipient(opened("auditor"))

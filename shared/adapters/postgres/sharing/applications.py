@@ -168,15 +168,18 @@ class Applications:
         body = {"code": error.code, "message": error.message, "hint": error.hint} if error else None
         connection.execute(sharing_query("application_leave"), {
             "application": claim.application_uid, "status": status, "delay_s": delay_s,
-            "failed": int(status == "queued" and error is not None), "error": Jsonb(redacted(body)) if body else None,
+            "failed": status == "queued" and error is not None, "error": Jsonb(redacted(body)) if body else None,
         })  # fmt: skip
 
-    def hand_on(self, claim: Claim) -> None:
-        """Queue the application again at once: this delivery's time is up; raises FencedError."""
+    def hand_on(self, claim: Claim, delay_s: int = 0) -> None:
+        """Queue the application again though nothing failed: this delivery's time is up, or another pack goes first.
+
+        Raises FencedError.
+        """
         with self._database.connection() as connection:
             hold(connection, claim, self._lease_s)
-            self._let_go(connection, claim, "queued", None)
-            enqueue(connection, claim.application_uid)
+            self._let_go(connection, claim, "queued", None, delay_s=delay_s)
+            enqueue(connection, claim.application_uid, delay_s=delay_s)
 
     def remind(self) -> int:
         """Put messages into the outbox for what is due, held by nobody and without a message of late; how many."""

@@ -13,13 +13,8 @@ from uuid import UUID
 from shared.adapters.postgres.database import Connection, Database
 from shared.adapters.postgres.sharing.versions import in_transaction
 from shared.errors import AppError, FencedError, TransientError
+from shared.sharing.errors import LeaseHeldError
 from shared.sql import sharing_query
-
-
-class LeaseHeldError(TransientError):
-    """Somebody else is changing the same share or recipient; try again when he is done."""
-
-    code = "lease_held"
 
 
 @dataclass(slots=True)

@@ -45,6 +45,7 @@ class Ownership:
                 since=r["owned_since"],
                 by=r["owned_by"] or "unknown",
                 share_pack_id=r["share_pack_id"],
+                tenant=r["business_line"],
             )
             for r in rows
         ]

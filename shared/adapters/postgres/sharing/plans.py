@@ -1,6 +1,6 @@
 """Plans, and what was decided about them. A decision signs the hash of the newest plan of its pack."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -8,12 +8,13 @@ from psycopg import errors as pg
 from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres.database import Connection, Database
-from shared.adapters.postgres.sharing import applications, packs, records
+from shared.adapters.postgres.sharing import applications, contributions, packs, records
 from shared.adapters.postgres.sharing.packs import Packs
 from shared.adapters.postgres.sharing.records import Act, Tenants
 from shared.adapters.postgres.sharing.versions import in_transaction
 from shared.errors import ConflictError, ForbiddenError, NotFoundError
 from shared.sharing.claims import Claim
+from shared.sharing.ports import Contribution
 from shared.sharing.records import Decision, StoredPlan
 from shared.sharing.redaction import redacted
 from shared.sharing.views import Actor, State
@@ -50,12 +51,22 @@ class Plans:
             raise NotFoundError(f"share pack {pack_id}: has no plan yet", hint="ask again once it is planned")
         return _plan(row)
 
-    def begin(self, claim: Claim, plan_hash: str) -> None:
-        """From now on the application's journal is about this plan; raises FencedError."""
-        with self._database.connection() as connection:
+    def begin(
+        self, claim: Claim, plan_hash: str, contributed: tuple[str, Sequence[Contribution]] | None = None
+    ) -> None:
+        """From now on the application's journal is about this plan, and the pack contributes `contributed`.
+
+        Raises FencedError, with nothing written.
+        """
+
+        def work(connection: Connection) -> None:
             applications.hold(connection, claim, self._lease_s)
             names = {"application": claim.application_uid, "plan_hash": plan_hash}
             connection.execute(sharing_query("plan_begin"), names)
+            if contributed is not None:
+                contributions.replace(connection, claim.share_pack_id, *contributed)
+
+        in_transaction(self._database, work)
 
     def begun(self, application_uid: UUID) -> StoredPlan | None:
         """The plan that the application's journal is about; None where nothing was begun."""

@@ -51,7 +51,7 @@ class Uploads:
                 )
             from_document(found[0]["config"])  # what cannot be read cannot be applied
             restored = {name: found[0][name] for name in ("config", "strategy", "content_hash", "file_name")}
-            restored |= {"start_at": None, **told(())}
+            restored |= {"start_at": None, **told(()), **_asker(by)}
             packs.move(connection, pack_id, State.IN_PROGRESS, by=by, reason=reason, content=restored)
             _begin(connection, pack_id, None, by)
 
@@ -85,10 +85,18 @@ def _again(connection: Connection, pack_id: UUID, upload: Upload) -> Again:
         return outcome
     start_at = upload.pack.metadata.start_at
     wanted = _first_state(start_at, _now(connection))
-    packs.move(connection, pack_id, wanted, by=upload.uploader, reason="uploaded again", findings=())
+    packs.move(
+        connection, pack_id, wanted, by=upload.uploader, reason="uploaded again", findings=(),
+        content=_asker(upload.uploader),
+    )  # fmt: skip
     if outcome == "reopened" or applications.resume(connection, pack_id, start_at) is None:
         _begin(connection, pack_id, start_at, upload.uploader)
     return outcome
+
+
+def _asker(by: Actor) -> dict[str, str]:
+    """Who asked last may not approve what comes of it; the service asks for nobody."""
+    return {"uploaded_by": by.name, "uploader_oid": by.subject} if by.subject else {}
 
 
 def _store(connection: Connection, upload: Upload, pack_id: UUID, name: str, now: datetime) -> None:
