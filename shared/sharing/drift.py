@@ -57,12 +57,20 @@ class DriftWatch:
     policy: DriftPolicy
     notify: Notify
     tell: Callable[..., None]
+    budget_s: float = 240.0
 
     def run(self) -> list[Drifted]:
-        """Look, say, and mend where that is the policy. A workspace that does not answer is left for the next time."""
+        """Look, say, and mend where that is the policy. A workspace that does not answer is left for the next time.
+
+        Stops when its time is up, before the host would stop it, and says how many packs it did not come to.
+        """
         named: dict[str, set[str]] = {}
         found = []
-        for pack in self._completed():
+        packs, deadline = self._completed(), self.outside.clock.monotonic() + self.budget_s
+        for looked_at, pack in enumerate(packs):
+            if self.outside.clock.monotonic() >= deadline:
+                self.tell("drift_cut_short", level=30, left=len(packs) - looked_at)
+                break
             try:
                 drifted = self._look(pack, named.setdefault(pack.workspace, set()))
                 if drifted.differs:

@@ -57,8 +57,17 @@ class Uploads(Protocol):
         """Store it with its application and message, or find what the same bytes made before."""
         ...
 
-    def rollback(self, pack_id: UUID, version: int, tenants: Tenants, *, by: Actor, reason: str) -> None:
-        """Apply what an earlier version held, as a new one."""
+    def rollback(
+        self,
+        pack_id: UUID,
+        version: int,
+        tenants: Tenants,
+        *,
+        by: Actor,
+        reason: str,
+        content: SharePack | None = None,
+    ) -> None:
+        """Apply what an earlier version held (or `content`, which leads back to it), as a new one."""
         ...
 
 

@@ -4,7 +4,7 @@ Callers pass roles before they come here; which tenants they see is checked here
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from threading import Lock
 from typing import Literal
@@ -24,7 +24,8 @@ from shared.sharing.holdings import (
 from shared.sharing.model import Finding, SharePack
 from shared.sharing.observe import observe
 from shared.sharing.parsing import parse_upload
-from shared.sharing.plan import Plan, plan, plan_rotation
+from shared.sharing.plan import Holdings, Plan, plan, plan_rotation
+from shared.sharing.plan_rollback import rollback
 from shared.sharing.ports import Entry, Workspace
 from shared.sharing.provision import Outside, Stores
 from shared.sharing.records import Facts, Tenant, Upload
@@ -138,11 +139,13 @@ class Workflow:
         return Taken("a dry run: nothing was kept", state, findings=told, plan=made)
 
     def _planned(self, pack_id: UUID, workspace: str, pack: SharePack) -> Plan:
-        owned = self.stores.ownership.owned(workspace)
-        holdings = holdings_of(
-            pack_id, workspace, owned, self.stores.contributions.current(workspace=workspace)
-        )
+        holdings = self._holdings(pack_id, workspace)
         return plan(pack, holdings, observe(self.outside.workspace(workspace), pack))
+
+    def _holdings(self, pack_id: UUID, workspace: str) -> Holdings:
+        owned = self.stores.ownership.owned(workspace)
+        contributed = self.stores.contributions.current(workspace=workspace)
+        return holdings_of(pack_id, workspace, owned, contributed)
 
     def packs(
         self,
@@ -197,10 +200,25 @@ class Workflow:
         return self.pack(who, pack_id).state
 
     def rollback(self, who: Actor, pack_id: UUID, version: int, reason: str) -> State:
-        """Apply what an earlier version held."""
-        self.uploads.rollback(pack_id, version, who.tenants, by=who, reason=reason)
+        """Go back to what held while an earlier version was the current one, by a new plan.
+
+        Before the pack was first applied nothing of it did, so all that it contributed is withdrawn; nothing that
+        another pack wants too is taken away, and nothing is ever deleted.
+        """
+        pack = self.pack(who, pack_id)
+        back = rollback(self._held_at(who, pack_id, version), self._holdings(pack_id, pack.workspace))
+        self.uploads.rollback(pack_id, version, who.tenants, by=who, reason=reason, content=back.pack)
         self.send_outbox()
         return self.pack(who, pack_id).state
+
+    def _held_at(self, who: Actor, pack_id: UUID, version: int) -> SharePack:
+        content = self.stores.packs.content(pack_id, version)
+        applied = {State.COMPLETED, State.PARTIAL}
+        first = min(
+            (v.version for v in self.stores.packs.history(pack_id, who.tenants) if v.state in applied),
+            default=version,
+        )
+        return content if version >= first else replace(content, recipients=(), shares=(), pipelines=())
 
     def exposure(self, who: Actor, table: str, at: datetime | None) -> tuple[datetime, Sequence[Exposure]]:
         """Who can read a table now, or could at a moment; the moment meant."""

@@ -176,17 +176,49 @@ def test_exposure_is_told_for_now_and_for_then(world: PackWorld) -> None:
     assert world.must("GET", f"{table}&at={before}")["Items"] == []
 
 
+CAT = ("cat@example.org", "approver", "reader", "tenant:finance")
+
+
+def rolled_back(world: PackWorld, pack: str, version: int) -> None:
+    body = {"Version": version, "Reason": "as it was"}
+    world.must("POST", f"/workflow/sharepack/{pack}/rollback", APPROVER, json=body)
+    world.pump()
+    if world.status(pack)["State"] == "AWAITING_APPROVAL":
+        assert world.approve(pack, CAT).status_code == 202
+        world.pump()
+    assert world.status(pack)["State"] == "COMPLETED", world.status(pack)
+
+
 def test_rollback_plans_forward_to_what_an_earlier_version_held(world: PackWorld) -> None:
     pack = world.provisioned()
     version = world.status(pack)["Version"]
     world.workspace.state.shares["log"].objects.clear()
-    body = {"Version": version, "Reason": "as it was"}
-    world.must("POST", f"/workflow/sharepack/{pack}/rollback", APPROVER, json=body)
-    world.pump()
-    assert world.approve(pack, ("cat@example.org", "approver", "reader", "tenant:finance")).status_code == 202
-    world.pump()
+    rolled_back(world, pack, version)
     assert len(world.workspace.state.shares["log"].objects) == 1
     assert world.must("GET", f"/workflow/sharepack/{pack}/history")["Items"][0]["State"] == "COMPLETED"
+
+
+def test_rollback_to_before_it_was_applied_withdraws_what_the_pack_alone_brought(world: PackWorld) -> None:
+    world.provisioned()
+    more = PACK.replace(
+        "[prod_catalog.sales.transactions, prod_catalog.sales.customers]", "[prod_catalog.audit.logins]"
+    )
+    world.workspace.add_table("prod_catalog.audit.logins", readers=["tributary@example.org"])
+    wider = world.provisioned(update(more))
+    done = world.status(wider)["Version"]
+
+    def readable() -> set[str]:
+        return {each.name for each in world.workspace.state.shares["q1"].objects}
+
+    before = readable()
+    assert "prod_catalog.audit.logins" in before
+    rolled_back(world, wider, 1)
+    # The tables and grants that the first pack wants as well stay.
+    assert readable() == before - {"prod_catalog.audit.logins"}
+    assert set(world.workspace.state.shares["q1"].privileges) == {"auditor", "analyst"}
+    assert world.must("GET", "/workflow/exposure?table=prod_catalog.audit.logins")["Items"] == []
+    rolled_back(world, wider, done)
+    assert readable() == before
 
 
 def test_token_is_rotated_once_and_its_link_lies_in_the_vault(world: PackWorld) -> None:
@@ -231,6 +263,17 @@ def test_drift_is_reported_and_repaired_only_by_policy(make_packs: MakePacks) ->
     world.app.watch_shares()
     world.pump()
     assert len(world.workspace.state.shares["log"].objects) == 1
+
+
+def test_drift_watch_stops_when_its_time_is_up_and_says_so(make_packs: MakePacks) -> None:
+    world = make_packs(workflow_approval="never")
+    world.provisioned()
+    world.workspace.state.shares["log"].objects.clear()
+    assert world.app.sharing is not None
+    drift, said = world.app.sharing.drift, list[tuple[str, object]]()
+    drift.budget_s, drift.tell = -1.0, lambda text, **fields: said.append((text, fields.get("left")))
+    assert drift.run() == []
+    assert ("drift_cut_short", 1) in said
 
 
 def test_links_and_tokens_are_in_the_vault_and_nowhere_else(

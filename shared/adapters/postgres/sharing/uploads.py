@@ -11,6 +11,7 @@ from shared.adapters.postgres.sharing.records import Act
 from shared.adapters.postgres.sharing.versions import REQUESTS, SHARE_PACKS, Change, in_transaction
 from shared.errors import NotFoundError
 from shared.sharing.lifecycle import Again, again, pack_name
+from shared.sharing.model import SharePack
 from shared.sharing.records import Stored, Upload
 from shared.sharing.stored import from_document, to_document
 from shared.sharing.views import Actor, State
@@ -33,10 +34,19 @@ class Uploads:
         return Stored(Packs(self._database).get(pack_id, None), outcome)
 
     def rollback(
-        self, pack_id: UUID, version: int, tenants: records.Tenants, *, by: Actor, reason: str
+        self,
+        pack_id: UUID,
+        version: int,
+        tenants: records.Tenants,
+        *,
+        by: Actor,
+        reason: str,
+        content: SharePack | None = None,
     ) -> None:
-        """Apply what an earlier version held, as a new version. Raises NotFoundError, and ConflictError while the
-        pack is being applied."""
+        """Apply what an earlier version held (or `content`, which leads back to it), as a new version.
+
+        Raises NotFoundError, and ConflictError while the pack is being applied.
+        """
         Packs(self._database).get(pack_id, tenants)
 
         def work(connection: Connection) -> None:
@@ -49,8 +59,9 @@ class Uploads:
                     f"share pack {pack_id}: has no version {version}",
                     hint="GET .../history lists its versions",
                 )
-            from_document(found[0]["config"])  # what cannot be read cannot be applied
-            restored = {name: found[0][name] for name in ("config", "strategy", "content_hash", "file_name")}
+            wanted = content or from_document(found[0]["config"])  # what cannot be read cannot be applied
+            restored = {name: found[0][name] for name in ("content_hash", "file_name")}
+            restored |= {"config": to_document(wanted), "strategy": wanted.metadata.strategy}
             restored |= {"start_at": None, **told(()), **_asker(by)}
             packs.move(connection, pack_id, State.IN_PROGRESS, by=by, reason=reason, content=restored)
             _begin(connection, pack_id, None, by)
