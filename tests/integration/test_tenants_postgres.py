@@ -77,8 +77,10 @@ class TwoTenants(RealWorld):
         return ["canary", *map(str, own)]
 
     def routes(self) -> Iterator[tuple[str, str, list[str]]]:
-        """Method, path and query parameters of every route there is."""
+        """Method, path and query parameters of every route of what tenants have; a Data Factory and forms belong to all."""
         for path, verbs in self.app.openapi()["paths"].items():
+            if path.startswith(("/api/v1/datafactory/", "/api/v1/submissions/")):
+                continue
             for verb, told in verbs.items():
                 asked = [p["name"] for p in told.get("parameters", ()) if p["in"] == "query"]
                 yield verb.upper(), path, asked

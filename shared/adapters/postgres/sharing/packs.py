@@ -16,6 +16,7 @@ from shared.adapters.postgres.sharing import records, versions
 from shared.adapters.postgres.sharing.records import Act, Tenants
 from shared.adapters.postgres.sharing.versions import SHARE_PACKS, Change, in_transaction
 from shared.errors import NotFoundError
+from shared.sharing.errors import StoredPackError
 from shared.sharing.lifecycle import require_follows
 from shared.sharing.model import Finding, SharePack
 from shared.sharing.stored import from_document
@@ -73,7 +74,7 @@ class Packs:
         with self._database.connection() as connection:
             for row in versions.versions(connection, SHARE_PACKS, pack_id):
                 if row["version"] == version or (version is None and row["is_current"]):
-                    return from_document(row["config"])
+                    return content_of(row["config"])
         raise not_found(pack_id)
 
     def set_state(
@@ -157,6 +158,16 @@ def told(findings: Sequence[Finding]) -> dict[str, list[dict[str, Any]]]:
         f"validation_{severity}s": [asdict(f) for f in findings if f.severity == severity]
         for severity in ("error", "warning")
     }
+
+
+def content_of(document: Any) -> SharePack:
+    """What was stored; raises NotFoundError for a predecessor's document, which is none."""
+    try:
+        return from_document(document)
+    except StoredPackError:
+        raise NotFoundError(
+            "share pack: its stored content is of another release", hint="upload the file again"
+        ) from None
 
 
 def not_found(pack_id: UUID) -> NotFoundError:

@@ -13,7 +13,7 @@ from shared.errors import NotFoundError
 from shared.sharing.lifecycle import Again, again, pack_name
 from shared.sharing.model import SharePack
 from shared.sharing.records import Stored, Upload
-from shared.sharing.stored import from_document, to_document
+from shared.sharing.stored import to_document
 from shared.sharing.views import Actor, State
 from shared.sql import sharing_query
 
@@ -59,7 +59,7 @@ class Uploads:
                     f"share pack {pack_id}: has no version {version}",
                     hint="GET .../history lists its versions",
                 )
-            wanted = content or from_document(found[0]["config"])  # what cannot be read cannot be applied
+            wanted = content or packs.content_of(found[0]["config"])  # what cannot be read cannot be applied
             restored = {name: found[0][name] for name in ("content_hash", "file_name")}
             restored |= {"config": to_document(wanted), "strategy": wanted.metadata.strategy}
             restored |= {"start_at": None, **told(()), **_asker(by)}
