@@ -4,13 +4,24 @@ import logging
 from typing import Any
 
 import pytest
+from azure.data.tables import TableServiceClient
 
+from infra.local.azurite import Azurite
 from infra.local.sample_erp import TableSpec, parse_columns
 from shared.telemetry import LOGGER
 from tests.integration.harness import MakeWorld, World
 
 TABLE = TableSpec(slug="t", keys=("id",), columns=parse_columns("id NUMBER(9) NOT NULL"))
 INTERVAL = {"default_sync_interval_seconds": 300}
+
+
+@pytest.fixture(autouse=True)
+def no_heartbeats(azurite: Azurite) -> None:
+    """Tests share one storage account, and some of them beat under a clock that stands years away."""
+    with TableServiceClient.from_connection_string(azurite.connection_string) as service:
+        beats = service.create_table_if_not_exists("heartbeats")
+        for row in list(beats.list_entities()):
+            beats.delete_entity(row)
 
 
 @pytest.fixture
