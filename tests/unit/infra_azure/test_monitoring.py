@@ -95,6 +95,14 @@ def test_alert_looks_at_least_as_far_back_as_it_waits() -> None:
         assert len(each["description"]) > 40, "the person who is woken needs a next step"
 
 
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_saved_queries_can_be_deployed_again(environment: str) -> None:
+    """The service answers 409 to a saved search that is there already, unless it is told to overwrite any."""
+    saved = deployed(environment).of_type("Microsoft.OperationalInsights/workspaces/savedSearches")
+    assert len(saved) == len(read("queries.json"))
+    assert {each.body["properties"]["etag"] for each in saved} == {"*"}
+
+
 def test_workbook_shows_freshness_throughput_failures_and_cost() -> None:
     (workbook,) = deployed("prod").of_type("Microsoft.Insights/workbooks")
     shown = json.loads(workbook.body["properties"]["serializedData"])
