@@ -238,12 +238,12 @@ approve_private_endpoints() {
         if [ -z "$found" ]; then
             say "$name does not show yet: run this again later, or approve it in the portal: Networking, Private access"
         fi
-        for connection in $(sed -n 's/^Pending\t//p' <<<"$found"); do
+        while IFS= read -r connection; do
             az network private-endpoint-connection approve --id "$connection" --description "infra/deploy.sh" \
                 --output none ||
                 fail "$name cannot be approved" "ask an owner of $target to approve it: Networking, Private access"
             say "approved: $name"
-        done
+        done < <(sed -n 's/^Pending[[:space:]]//p' <<<"$found")
     done <<<"$(output dataFactoryPrivateEndpoints)"
 }
 
