@@ -65,7 +65,8 @@ def _connected(environment: Mapping[str, str], database: str) -> psycopg.Connect
     return psycopg.connect(
         host=environment["DATABASE_HOST"], port=int(environment.get("DATABASE_PORT", PORT)), dbname=database,
         user=environment["DATABASE_USER"], password=environment["DATABASE_TOKEN"],
-        sslmode=environment.get("DATABASE_SSLMODE", "verify-full"), sslrootcert=authorities(), connect_timeout=_TIMEOUT_S,
+        sslmode=environment.get("DATABASE_SSLMODE", "verify-full"), sslrootcert=authorities(),
+        connect_timeout=_TIMEOUT_S,
     )  # fmt: skip
 
 

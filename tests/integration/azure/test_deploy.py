@@ -212,7 +212,9 @@ def test_only_our_own_pending_private_endpoints_are_approved(scripts: Scripts) -
 
 def test_an_endpoint_that_does_not_show_is_waited_for_and_named(scripts: Scripts) -> None:
     done = deployed(scripts)
-    asked = [words for words in scripts.calls() if words[:3] == ["network", "private-endpoint-connection", "list"]]
+    asked = [
+        words for words in scripts.calls() if words[:3] == ["network", "private-endpoint-connection", "list"]
+    ]
     assert len(asked) == 3
     assert "pg does not show yet" in done.err
 
@@ -454,7 +456,9 @@ def test_prod_makes_a_plain_role_as_the_administrators_group(scripts: Scripts) -
 
 def test_a_package_from_elsewhere_brings_no_python_so_one_is_made(scripts: Scripts) -> None:
     python = scripts.root / ".venv" / "bin" / "python"
-    scripts.stand_in("make", f'mkdir -p "{python.parent}"; printf "#!/bin/sh\n" >"{python}"; chmod +x "{python}"')
+    scripts.stand_in(
+        "make", f'mkdir -p "{python.parent}"; printf "#!/bin/sh\n" >"{python}"; chmod +x "{python}"'
+    )
     package = scripts.folder / "mine.zip"
     package.write_bytes(b"mine")
     deployed(scripts, "--database-role", "sql", "--zip", str(package))

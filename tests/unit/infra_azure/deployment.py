@@ -162,7 +162,9 @@ class _Evaluator:
 
     def _refuse_equal_names(self, declared: Declaration, rounds: list[tuple[Node, dict[str, Any]]]) -> None:
         """Azure takes equal names for one resource defined twice, also where a condition leaves one of them out."""
-        bodies = [(body.named_children[-1] if body.type == "if_statement" else body, at) for body, at in rounds]
+        bodies = [
+            (body.named_children[-1] if body.type == "if_statement" else body, at) for body, at in rounds
+        ]
         names = [self._identity(body, scope) for body, scope in bodies]
         if any(name in names[:i] for i, name in enumerate(names)):
             raise BicepError(f"{self.template.path.name}: {declared.name} is defined twice under one name")

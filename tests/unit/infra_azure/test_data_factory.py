@@ -98,7 +98,7 @@ def texts(node: Any) -> list[str]:
 
 
 def test_no_text_would_be_taken_for_an_expression_of_the_template() -> None:
-    """In a template a text in square brackets is a formula; whether one that is loaded is escaped, nobody promises."""
+    """In a template a text in square brackets is a formula unless it is escaped; ours needs no escaping to be right."""
     loaded = [path for kind in KINDS for path in files(kind)] + sorted((INFRA / "monitoring").glob("*.json"))
     found = {text for path in loaded for text in texts(json.loads(path.read_text()))}
     assert not [text for text in found if text.startswith("[") and text.endswith("]")]
