@@ -31,7 +31,7 @@ def queries() -> dict[str, str]:
 def said_by_the_code() -> set[str]:
     """Every event that the code logs."""
     texts = "".join(path.read_text() for path in (ROOT / "shared").rglob("*.py"))
-    return set(re.findall(r"(?:log|tell)\(\s*\"([a-z_]+)\"", texts))
+    return set(re.findall(r"(?:log|tell|_each)\(\s*\"([a-z_]+)\"", texts))
 
 
 @pytest.mark.parametrize(("where", "query"), queries().items())
@@ -72,6 +72,13 @@ def test_silence_is_noticed_of_every_timer_that_exists() -> None:
     assert timers - {"remind_share_packs", "watch_shares", "request_directory"} == set(
         re.findall(r"'(\w+)'", listed)
     )
+
+
+@pytest.mark.parametrize("name", ["failed-runs", "three-failures-in-a-row"])
+def test_runs_that_no_slice_lived_to_end_count_as_failed(name: str) -> None:
+    """A poisoned run ends without `run_ended`, and LOG_LEVEL may hide that line; the watch reads the runs themselves."""
+    (rule,) = [each for each in read("alerts.json") if each["name"] == name]
+    assert "'run_ended'" in rule["query"] and "'health_failed_run'" in rule["query"]
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
