@@ -185,8 +185,11 @@ class App(TableSync):
         return applied
 
     def beat(self, function: str) -> None:
-        """Leave a heartbeat; storage trouble is no trouble of ours."""
+        """Leave a heartbeat, in storage and in the log; storage trouble is no trouble of ours."""
+        from shared.telemetry import log
+
         self.table_log.beat(function, self.clock.now())
+        log("beat", function=function)
 
     def close(self) -> None:
         """Give back every connection that was made."""

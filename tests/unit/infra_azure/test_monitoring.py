@@ -81,6 +81,12 @@ def test_runs_that_no_slice_lived_to_end_count_as_failed(name: str) -> None:
     assert "'run_ended'" in rule["query"] and "'health_failed_run'" in rule["query"]
 
 
+def test_silence_is_judged_by_the_app_as_well_as_by_the_host() -> None:
+    """The host samples its requests and may lose some; a timer that told of itself is not silent."""
+    (rule,) = [each for each in read("alerts.json") if each["name"] == "missing-heartbeats"]
+    assert "AppRequests" in rule["query"] and "action == 'beat'" in rule["query"]
+
+
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_every_alert_is_deployed_and_told_to_somebody(environment: str) -> None:
     rules = deployed(environment).of_type("Microsoft.Insights/scheduledQueryRules")
