@@ -209,3 +209,35 @@ def test_a_chain_waits_whole_for_its_missing_end(staff: World) -> None:
     staff.erp.insert("staff", [person(30, None)])
     staff.sync_now("staff")
     assert (sorted(staff.rows("staff")), children(staff)) == ([*range(1, 31), 1000], {})
+
+
+def test_rows_of_two_tables_that_wait_for_each_other_say_so_and_land_once_one_waits_no_longer(
+    make_world: MakeWorld,
+) -> None:
+    columns = parse_columns("id NUMBER(9) NOT NULL\nother NUMBER(9)")
+    tables = [
+        TableSpec(slug=slug, keys=("id",), strategy="hash", columns=columns) for slug in ("left", "right")
+    ]
+    world = make_world(tables, {"left": [{"id": 1, "other": 2}, {"id": 7, "other": 99}],
+                                "right": [{"id": 2, "other": 1}, {"id": 3, "other": None}]})  # fmt: skip
+    parents = {"left": "right", "right": "left"}
+    for child, parent in parents.items():
+        to_parent = {"columns": ["other"], "slug": parent, "parent_columns": ["id"]}
+        world.put_entity(child, parents=[to_parent])
+    world.sync()
+    assert (sorted(world.rows("left")), sorted(world.rows("right"))) == ([], [3])
+    assert {child["message"] for child in children(world).values()} == {None}
+    for _ in range(5):
+        world.sql("UPDATE bridge.awaited_parents SET next_attempt_at = now()")
+        world.app.retry_rejects()
+    said = {
+        key: (child["status"], "waits as well" in (child["message"] or ""))
+        for key, child in children(world).items()
+    }
+    assert said == {"1": ("orphan", True), "2": ("orphan", True), "7": ("orphan", False)}
+    world.put_entity("left", parents=[])
+    world.sql("UPDATE bridge.awaited_parents SET next_attempt_at = now()")
+    world.app.retry_rejects()
+    world.pump()
+    assert (sorted(world.rows("left")), sorted(world.rows("right"))) == ([1, 7], [2, 3])
+    assert children(world) == {}

@@ -190,6 +190,10 @@ def test_source_that_is_down_leaves_it_unverified(make_world: MakeWorld) -> None
 def test_table_that_was_never_loaded_is_unverified(make_world: MakeWorld) -> None:
     world = make_world([table("hash", PLAIN)], {"t": [{"id": 1, "note": "a"}]})
     assert verify(world)["why"]["code"] == "never_synced"
+    world.erp.fail("t", status=500, times=50)
+    assert world.compose(max_retries=0) and world.sync_now("t")["status"] == "failed"
+    world.erp._failures.clear()
+    assert verify(world)["why"]["code"] == "never_synced"
 
 
 def test_verification_is_due_by_its_own_interval(make_world: MakeWorld) -> None:
