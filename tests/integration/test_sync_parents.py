@@ -1,10 +1,14 @@
 """Children wait for their parents: held, woken, released, given up and revived; nothing lands early or gets lost."""
 
+from itertools import count
 from typing import Any
 
 import pytest
 
 from infra.local.sample_erp import TableSpec, parse_columns
+from shared.errors import TransientError
+from shared.sync.guards import Guards
+from shared.sync.ports import Fenced
 from tests.integration.harness import MakeWorld, Row, World, balanced
 
 AIRPORTS = TableSpec(slug="airports", keys=("faa",), strategy="hash",
@@ -166,6 +170,25 @@ def test_parents_go_first_in_a_tick(world: World) -> None:
     world.sync()
     assert [run["held"] for run in world.runs("flights")] == [0]
     assert world.runs("airports")[0]["started_at"] < world.runs("flights")[0]["started_at"]
+
+
+def test_released_rows_are_progress_that_failures_before_them_do_not_use_up(
+    world: World,
+) -> None:
+    world.sync()
+    world.erp.insert("airports", [{"faa": "SJU", "name": "San Juan"}])
+    fence = Guards().fence
+    calls = count()
+
+    def every_other(transaction: Fenced) -> None:
+        if next(calls) % 2 == 0:
+            raise TransientError("the connection broke")
+        fence(transaction)
+
+    world.compose(Guards(fence=every_other), chunk_rows=1, max_retries=1)
+    world.sync_now("airports")
+    retry = next(run for run in world.runs("flights") if run["trigger"] == "retry")
+    assert (retry["status"], retry["released"], retry["attempt"] > 1) == ("success", 2, True)
 
 
 # Rows of one table that refer to each other.
