@@ -187,7 +187,10 @@ class Planner:
             changes = classify(rows, known, config, stance)
             tally.met += known.filter(pl.col("known_hash").is_not_null() & ~pl.col("known_deleted")).height
         changes, waiting = wait(
-            changes, config, self.guards, lambda *asked: self._absent(*asked, config, tally)
+            changes,
+            config,
+            self.guards,
+            lambda reference, sought: self._absent(reference, sought, config, tally),
         )
         if any(parent.entity_uid == config.entity_uid for parent in config.parents):
             tally.landed += [changes.inserts[KEY_HASH], changes.updates[KEY_HASH]]
