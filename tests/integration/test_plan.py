@@ -142,7 +142,8 @@ def test_plan_counts_rows_that_would_wait_for_a_parent(make_world: MakeWorld, st
 def test_plan_finds_parents_of_the_own_table_in_earlier_chunks(make_world: MakeWorld) -> None:
     rows = [child(0, None), *(child(i, i - 1) for i in range(1, 8)), child(8, 99)]
     world = with_parents(make_world, "hash", rows, slug="c")
-    world.app.planner = replace(world.app.planner, chunk_rows=3)
+    app = world.compose()
+    app.planner = replace(app.planner, chunk_rows=3)
     planned = world.post(f"/api/v1/entities/{world.uid('c')}/plan", {"mode": "full"})["rows"]
     assert (planned["hold"], planned["insert"]) == (1, 8)
 
