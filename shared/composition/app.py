@@ -72,11 +72,12 @@ class App(TableSync):
             self.deliveries.flush()
 
     def retry_rejects(self, traceparent: str = "") -> None:
-        """Queue what is due of stored rows: rejects asked for again, children whose parents came."""
+        """Queue stored rows that are due: rejects asked for again, children whose parents came; forget what is old."""
         from shared.telemetry import span
 
         with span("retries", traceparent):
             self.retries.purge(self.settings.reject_payload_days)
+            self.runs.purge(self.settings.run_history_days)
             self.retries.run()
             self.deliveries.flush()
             self.beat("retry_rejects")
