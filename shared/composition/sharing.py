@@ -29,7 +29,7 @@ from shared.sharing.drift import DriftWatch
 from shared.sharing.ports import Vault, Workspace
 from shared.sharing.provision import Outside, Provisioner, Stores
 from shared.sharing.workflow import Workflow
-from shared.telemetry import log
+from shared.telemetry import log, traceparent
 
 if TYPE_CHECKING:
     from shared.adapters.databricks.wire import Wire
@@ -180,7 +180,7 @@ class Sharing:
         )
 
     def _send_later(self, uid: UUID, delay_s: int) -> None:
-        self.queue.send(NamedMessage(uid).to_json(), delay_s)
+        self.queue.send(NamedMessage(uid, traceparent()).to_json(), delay_s)
 
     @cached_property
     def drift(self) -> DriftWatch:
