@@ -16,6 +16,7 @@ from shared.adapters.postgres.sharing.leases import PostgresLeases
 from shared.adapters.postgres.sharing.ownership import Ownership
 from shared.adapters.postgres.sharing.packs import Packs
 from shared.adapters.postgres.sharing.plans import Plans
+from shared.adapters.postgres.sharing.rotations import Rotations
 from shared.adapters.postgres.sharing.tenants import Tenants
 from shared.adapters.postgres.sharing.uploads import Uploads
 from shared.adapters.storage_queue import StorageQueue
@@ -28,6 +29,7 @@ from shared.sharing.claims import Claim
 from shared.sharing.drift import DriftWatch
 from shared.sharing.ports import Vault, Workspace
 from shared.sharing.provision import Outside, Provisioner, Stores
+from shared.sharing.rotate import TokenRotation
 from shared.sharing.workflow import Workflow
 from shared.telemetry import log
 
@@ -79,6 +81,7 @@ class Sharing:
         self.settings, self.home, self.database, self.directory = settings, home, database, directory
         self.key_vault, self.queue_named, self.now, self.lease_s = vault, queue_named, now, lease_s
         self._open_wire = open_wire
+        self._wires: dict[str, Wire] = {}
         self._workspaces: dict[str, Workspace] = {}
 
     def provision(self, body: bytes, message_id: str, dequeue_count: int) -> None:
@@ -88,10 +91,11 @@ class Sharing:
         self.send_outbox()
 
     def remind(self) -> None:
-        """Send again what is due and has no message of late."""
+        """Send again what is due and has no message of late; say, and settle, what was cut off."""
         self.applications.remind()
         self.send_outbox()
         self.provisioner.say_again()
+        self.rotation.settle()
 
     def watch(self) -> None:
         """Look whether workspaces still hold what packs gave them."""
@@ -195,12 +199,20 @@ class Sharing:
         )
 
     @cached_property
+    def rotation(self) -> TokenRotation:
+        """What rotates tokens."""
+        rotations = Rotations(self.database, self.leases)
+        return TokenRotation(rotations, self.stores.ownership, self.outside, log)
+
+    @cached_property
     def workflow(self) -> Workflow:
         """What people do with share packs."""
         return Workflow(
             stores=self.stores,
             outside=self.outside,
             uploads=Uploads(self.database),
+            rotation=self.rotation,
+            workspace_until=self._workspace_until,
             send_outbox=self.send_outbox,
             now=self.now,
         )
@@ -231,5 +243,15 @@ class Sharing:
         from shared.adapters.databricks.workspace import DatabricksWorkspace
 
         if url not in self._workspaces:
-            self._workspaces[url] = DatabricksWorkspace(self._open_wire(url))
+            self._workspaces[url] = DatabricksWorkspace(self._wire(url))
         return self._workspaces[url]
+
+    def _workspace_until(self, url: str, moment: float) -> Workspace:
+        from shared.adapters.databricks.workspace import DatabricksWorkspace
+
+        return DatabricksWorkspace(self._wire(url).until(moment))
+
+    def _wire(self, url: str) -> "Wire":
+        if url not in self._wires:
+            self._wires[url] = self._open_wire(url)
+        return self._wires[url]

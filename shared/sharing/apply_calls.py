@@ -34,6 +34,12 @@ class LinkLostError(PermanentError):
     code = "activation_link_lost"
 
 
+class LinkNotStoredError(LinkLostError):
+    """The token is there, but the vault did not take its link, which can be read again until it is used."""
+
+    code = "activation_link_not_stored"
+
+
 def secret_name(workspace: str, recipient: str) -> str:
     """Where the activation link of a recipient lies; a later link replaces an earlier one in its place."""
     said = re.sub(r"[^a-z0-9]+", "-", recipient.lower()).strip("-")[:80]
@@ -101,9 +107,9 @@ class Calls:
         try:
             self.vault.put(secret, token.activation_url)
         except PermanentError as error:
-            raise LinkLostError(
+            raise LinkNotStoredError(
                 f"recipient {recipient}: its activation link could not be stored: {error}",
-                hint="put the vault right, then provision the share pack again: the link is then read anew",
+                hint="put the vault right, then ask for the same again: the link is then read anew",
             ) from error
         expiry = {"expires_at": token.expires_at.isoformat()} if token.expires_at else {}
         return {"secret_name": secret, "token_id": token.id, **expiry}

@@ -97,7 +97,7 @@ def _again(connection: Connection, pack_id: UUID, upload: Upload) -> Again:
     start_at = upload.pack.metadata.start_at
     wanted = _first_state(start_at, _now(connection))
     packs.move(
-        connection, pack_id, wanted, by=upload.uploader, reason="uploaded again", findings=(),
+        connection, pack_id, wanted, by=upload.uploader, reason="uploaded again", findings=upload.warnings,
         content=_asker(upload.uploader),
     )  # fmt: skip
     if outcome == "reopened" or applications.resume(connection, pack_id, start_at) is None:
