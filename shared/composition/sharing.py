@@ -21,7 +21,7 @@ from shared.adapters.postgres.sharing.tenants import Tenants
 from shared.adapters.postgres.sharing.uploads import Uploads
 from shared.adapters.storage_queue import StorageQueue
 from shared.composition.directory import DirectoryParts
-from shared.errors import ConfigurationError, QueueUnavailableError
+from shared.errors import QueueUnavailableError
 from shared.messages import NamedMessage, parse_named_message
 from shared.secrets import CachedVault, DirectoryVault, SecretStore
 from shared.settings import Settings
@@ -48,17 +48,6 @@ class MonotonicClock:
     def sleep(self, seconds: float) -> None:
         """Wait."""
         time.sleep(seconds)
-
-
-class NoVault:
-    """Stands in where no vault is set: an activation link may lie nowhere else."""
-
-    def put(self, name: str, value: str) -> None:
-        """Always raises ConfigurationError."""
-        raise ConfigurationError(
-            f"secret {name!r}: no vault to put an activation link into",
-            hint="set KEY_VAULT_URL; on one machine LOCAL_VAULT_DIR",
-        )
 
 
 class Sharing:
@@ -160,14 +149,14 @@ class Sharing:
         return PostgresJournal(self.database, claim, lease_s=self.lease_s, leases=self.leases)
 
     @cached_property
-    def vault(self) -> Vault:
-        """Where activation links go."""
+    def vault(self) -> Vault | None:
+        """Where activation links go; they may lie nowhere else."""
         if self.key_vault is not None:
             return self.key_vault
         folder = self.settings.local_vault_dir
         if folder and self.settings.auth_mode == "local":
             return CachedVault(DirectoryVault(Path(folder)))
-        return NoVault()
+        return None
 
     @cached_property
     def provisioner(self) -> Provisioner:

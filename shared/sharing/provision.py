@@ -60,7 +60,7 @@ class Outside:
     workspace: Callable[[str], Workspace]
     leases: Leases
     journal: Callable[[Claim], Journal]
-    vault: Vault
+    vault: Vault | None
     directory: Directory | None
     clock: Clock
 
@@ -186,7 +186,13 @@ class Provisioner:
         both = tuple({*before, *plan.contributions})
         self.stores.plans.begin(claim, plan.hash, (pack.workspace, both))
         self._record(pack, plan, self._journalled(claim, plan))
-        outcome = self._application(job, plan).run()
+        try:
+            outcome = self._application(job, plan).run()
+        except StalePlanError:
+            if not self.outside.journal(claim).entries():
+                # Nothing was called: what was said in advance is taken back, whoever decides about the next plan.
+                self.stores.plans.begin(claim, plan.hash, (pack.workspace, before))
+            raise
         if outcome.state == "CONTINUE":
             self.stores.applications.hand_on(claim)
             self.tell("share_pack_goes_on", share_pack=str(pack.id))

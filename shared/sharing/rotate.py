@@ -10,7 +10,7 @@ from datetime import datetime
 
 from shared.errors import AppError, ConflictError, FencedError, InvalidError, NotFoundError, TransientError
 from shared.sharing.apply import Application, Rotation, Step
-from shared.sharing.apply_calls import LinkNotStoredError
+from shared.sharing.apply_calls import LinkNotStoredError, require_vault
 from shared.sharing.claims import RotationClaim
 from shared.sharing.errors import WorkspaceRefusedError
 from shared.sharing.holdings import facts_of_step, holdings_of
@@ -44,8 +44,10 @@ class TokenRotation:
         """A new token; its link goes to the vault. The old ones go on for `old_expires_in_s`.
 
         Raises NotFoundError, InvalidError for a recipient that is not the caller's or has no tokens, ConflictError
-        while another request works on it; what may pass leaves the rotation to whoever asks next.
+        while another request works on it, ConfigurationError without a vault; what may pass leaves the rotation to
+        whoever asks next.
         """
+        require_vault(self.outside.vault, name)
         workspace = self.outside.workspace(url)
         now = workspace.recipient(name)
         if now is None:

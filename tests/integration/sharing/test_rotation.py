@@ -171,3 +171,14 @@ def test_token_without_an_end_does_not_inherit_its_predecessors() -> None:
     action = Action(Kind.ROTATE_TOKEN, "auditor", Tokens((), 0), "asked for")
     facts = facts_of_step(action, {"token_id": "t2", "secret_name": "s"})
     assert facts is not None and facts.content["token_expires_at"] is None
+
+
+def test_no_token_is_made_where_no_vault_could_take_its_link(make_packs: MakePacks) -> None:
+    world = make_packs(workflow_approval="never", local_vault_dir=None)
+    pack = world.provisioned()
+    assert "auditor" not in world.workspace.state.recipients, "nobody could ever activate it"
+    assert {"analyst", "q1"} <= {*world.workspace.state.recipients, *world.workspace.state.shares}
+    status = world.status(pack)
+    assert status["State"] == "PARTIAL" and "no vault" in status["ErrorMessage"]
+    answer = rotate(world)
+    assert answer.status_code == 422 and "no vault" in answer.text and rotated(world) == 0
