@@ -81,10 +81,13 @@ class Sharing:
 
     def remind(self) -> None:
         """Send again what is due and has no message of late; say, and settle, what was cut off."""
-        self.applications.remind()
-        self.send_outbox()
-        self.provisioner.say_again()
-        self.rotation.settle()
+        try:
+            self.applications.remind()
+            self.send_outbox()
+        finally:
+            # Neither needs the queue.
+            self.provisioner.say_again()
+            self.rotation.settle()
 
     def watch(self) -> None:
         """Look whether workspaces still hold what packs gave them."""

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from shared.errors import AppError, ConflictError, FencedError, InvalidError, NotFoundError, TransientError
 from shared.sharing.apply import Application, Rotation, Step
 from shared.sharing.apply_calls import LinkNotStoredError, require_vault
@@ -20,6 +22,8 @@ from shared.sharing.ports import Workspace
 from shared.sharing.provision import SERVICE, Outside
 from shared.sharing.store import Ownership, Rotations
 from shared.sharing.views import NOBODY, Actor
+
+SETTLE_S = 120.0  # after which the reminder leaves the rest to its next tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,9 @@ class TokenRotation:
 
     def settle(self) -> None:
         """End what requests left unfinished: what took effect is handed over, what did not is not made up for."""
+        until = self.outside.clock.monotonic() + SETTLE_S
         for uid in self.rotations.abandoned():
-            claim = self.rotations.take(uid)
+            claim = self.rotations.take(uid) if self.outside.clock.monotonic() < until else None
             if claim is None:
                 continue
             try:
@@ -75,10 +80,10 @@ class TokenRotation:
         try:
             workspace = self.outside.workspace(claim.workspace)
             now = workspace.recipient(claim.recipient)
+            _, known = _planned(claim)
         except AppError as error:
             self._leave(claim, error)
             raise
-        _, known = _planned(claim)
         if now is None or {token.id for token in now.tokens} <= {*known.known}:
             self.rotations.finish(claim, "failed", {"error": "cut off, and no new token is to be seen"})
             self.tell("rotation_cut_off", level=30, recipient=claim.recipient)
@@ -149,7 +154,13 @@ class TokenRotation:
 
 
 def _planned(claim: RotationClaim) -> tuple[Plan, Tokens]:
-    made = Plan.from_document(claim.document)
+    try:
+        made = Plan.from_document(claim.document)
+    except (ValueError, KeyError, msgspec.MsgspecError):
+        raise ConflictError(
+            f"recipient {claim.recipient}: its rotation was left unfinished by another release, and is ended",
+            hint="look at its tokens in the workspace, then ask again",
+        ) from None
     body = made.actions[0].body
     assert isinstance(body, Tokens)
     return made, body

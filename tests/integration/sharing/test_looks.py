@@ -114,6 +114,16 @@ def test_warnings_outlive_the_delivery_that_found_them(make_packs: MakePacks) ->
     )
 
 
+def test_warnings_of_the_file_come_back_with_the_same_bytes(make_packs: MakePacks) -> None:
+    world = make_packs(workflow_approval="never")
+    world.workspace.switches.external_sharing = False
+    first = world.send(WARNED).json()
+    world.pump()
+    assert world.status(first["SharePackId"])["State"] == "PARTIAL"
+    again = world.send(WARNED).json()
+    assert {*first["ValidationWarnings"]} <= {*world.status(again["SharePackId"])["ValidationWarnings"]}
+
+
 def test_changed_token_life_of_a_recipient_that_stands_is_warned_of(make_packs: MakePacks) -> None:
     world = make_packs(workflow_approval="never")
     expiring = PACK.replace("allowed_ips: [203.0.113.0/24]", "token_expiry_days: 30")

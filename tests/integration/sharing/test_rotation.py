@@ -10,7 +10,7 @@ import pytest
 from shared import failpoints
 from shared.adapters.postgres.sharing.leases import PostgresLeases
 from shared.composition.sharing import Sharing
-from shared.errors import ConfigurationError, FencedError
+from shared.errors import ConfigurationError, FencedError, QueueUnavailableError
 from shared.sharing.holdings import facts_of_step
 from shared.sharing.plan_actions import Action, Kind, Tokens
 from tests.integration.sharing.conftest import WORKSPACE, Store
@@ -109,6 +109,18 @@ def test_reminder_hands_over_what_a_request_left_behind(rotating: PackWorld) -> 
     assert trail(rotating)[-1] == "recipient.rotation_done"
 
 
+def test_queue_that_is_down_keeps_no_link_back(rotating: PackWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    def down() -> int:
+        raise QueueUnavailableError("no storage for a moment")
+
+    cut_off(rotating, "journal.before_conclude")
+    later(rotating)
+    monkeypatch.setattr(sharing_of(rotating), "send_outbox", down)
+    with pytest.raises(QueueUnavailableError):
+        rotating.app.remind_share_packs()
+    assert handed_over(rotating) == [True]
+
+
 def test_reminder_makes_up_for_no_call_that_was_never_made(rotating: PackWorld) -> None:
     cut_off(rotating, "journal.intended")
     later(rotating)
@@ -182,3 +194,15 @@ def test_no_token_is_made_where_no_vault_could_take_its_link(make_packs: MakePac
     assert status["State"] == "PARTIAL" and "no vault" in status["ErrorMessage"]
     answer = rotate(world)
     assert answer.status_code == 422 and "no vault" in answer.text and rotated(world) == 0
+
+
+def test_rotation_that_another_release_left_is_ended_not_met_for_ever(rotating: PackWorld) -> None:
+    cut_off(rotating, "journal.intended")
+    rotating.sql("UPDATE deltashare_state.rotations SET document = jsonb_set(document, '{version}', '99')")
+    later(rotating)
+    assert [rotate(rotating).status_code for _ in "ab"] == [409, 200]
+    cut_off(rotating, "journal.intended")
+    rotating.sql("UPDATE deltashare_state.rotations SET document = jsonb_set(document, '{version}', '99')")
+    later(rotating)
+    rotating.app.remind_share_packs()
+    assert rotating.sql("SELECT 1 FROM deltashare_state.rotations WHERE finished_at IS NULL") == []

@@ -48,6 +48,7 @@ def test_event_becomes_a_notice(event: str, state: State, said: str) -> None:
     notice = notice_of(event, view(state), "share q1: a grant is gone", OPS)
     assert notice is not None and said in notice.subject and "a grant is gone" in notice.text
     assert "ops@example.org" in notice.recipients
+    assert notice.pack_id == UUID(int=1), "else its business line never sees it among its notifications"
 
 
 def test_same_drift_is_one_notice_and_other_drift_another() -> None:
