@@ -58,6 +58,12 @@ def newest(world: PackWorld) -> Any:
     return world.workspace.state.recipients["auditor"].tokens[-1]
 
 
+def forgotten(world: PackWorld) -> None:
+    """As if the process had died before the vault took the new link."""
+    (secret,) = world.vault.iterdir()
+    secret.write_text("the old link")
+
+
 def handed_over(world: PackWorld) -> list[bool]:
     """For each link in the vault, whether it is the newest token's."""
     return [newest(world).activation in path.read_text() for path in world.vault.iterdir()]
@@ -80,7 +86,7 @@ def test_rotation_that_died_before_its_link_was_noted_is_gone_on_with(rotating: 
     answer = rotate(rotating)
     assert answer.status_code == 409 and "being rotated" in answer.text, "another request may still be at it"
     later(rotating)
-    (rotating.vault / next(rotating.vault.iterdir()).name).write_text("the old link")
+    forgotten(rotating)
     answer = rotate(rotating)
     assert answer.status_code == 200, answer.text
     assert rotated(rotating) == 1 and handed_over(rotating) == [True]
@@ -100,7 +106,7 @@ def test_rotation_whose_answer_was_lost_after_all_was_done_is_answered_not_repea
 
 def test_reminder_hands_over_what_a_request_left_behind(rotating: PackWorld) -> None:
     cut_off(rotating, "journal.before_conclude")
-    (rotating.vault / next(rotating.vault.iterdir()).name).write_text("the old link")
+    forgotten(rotating)
     rotating.app.remind_share_packs()
     assert handed_over(rotating) == [False], "the request may still be at it"
     later(rotating)
@@ -109,11 +115,23 @@ def test_reminder_hands_over_what_a_request_left_behind(rotating: PackWorld) -> 
     assert trail(rotating)[-1] == "recipient.rotation_done"
 
 
+def test_reminder_leaves_alone_what_may_still_take_effect(rotating: PackWorld) -> None:
+    unfinished = "SELECT 1 AS one FROM deltashare_state.rotations WHERE finished_at IS NULL"
+    rotating.workspace.fault("recipients.rotate_token", "429")
+    assert rotate(rotating).status_code == 503
+    rotating.app.remind_share_packs()
+    assert rotating.sql(unfinished) == [{"one": 1}]
+    later(rotating)
+    rotating.app.remind_share_packs()
+    assert rotating.sql(unfinished) == [] and rotated(rotating) == 0
+
+
 def test_queue_that_is_down_keeps_no_link_back(rotating: PackWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     def down() -> int:
         raise QueueUnavailableError("no storage for a moment")
 
     cut_off(rotating, "journal.before_conclude")
+    forgotten(rotating)
     later(rotating)
     monkeypatch.setattr(sharing_of(rotating), "send_outbox", down)
     with pytest.raises(QueueUnavailableError):
