@@ -259,7 +259,7 @@ measured(paths[1:8])
     not Path("/proc/self/clear_refs").exists(), reason="resident memory is read from Linux's /proc"
 )
 def test_uploads_through_the_api_take_less_than_150_mb(world: PackWorld, tmp_path: Path) -> None:
-    from tests.unit.sharing.test_memory import WORST
+    from tests.unit.sharing.worst_uploads import WORST
 
     folder = tmp_path / "uploads"
     folder.mkdir()
