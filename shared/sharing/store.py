@@ -187,6 +187,10 @@ class Ownership(Protocol):
         """Take what was observed into ownership, with what the shares held; the names that were not ours before."""
         ...
 
+    def found(self, workspace: str) -> Sequence[Found]:
+        """What was found at adoptions there and that nobody took away since."""
+        ...
+
     def forget(self, workspace: str, gone: Sequence[Found]) -> None:
         """What was found at an adoption and is no longer there. Idempotent."""
         ...

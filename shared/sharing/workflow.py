@@ -228,7 +228,11 @@ class Workflow:
         another pack wants too is taken away, and nothing is ever deleted.
         """
         pack = self.pack(who, pack_id)
-        back = rollback(self._held_at(who, pack_id, version), self._holdings(pack_id, pack.workspace))
+        back = rollback(
+            self._held_at(who, pack_id, version),
+            self._holdings(pack_id, pack.workspace),
+            self.stores.ownership.found(pack.workspace),
+        )
         self.uploads.rollback(pack_id, version, who.tenants, by=who, reason=reason, content=back.pack)
         self.send_outbox()
         return RolledBack(self.pack(who, pack_id).state, back.stays)

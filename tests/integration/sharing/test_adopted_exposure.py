@@ -147,3 +147,18 @@ def test_removal_that_was_done_before_a_crash_is_noted_after_it(standing: PackWo
     standing.due()
     standing.pump()
     assert readers(standing) == []
+
+
+def test_rollback_takes_nothing_that_was_there_before_the_pack(standing: PackWorld) -> None:
+    adopt(standing, "outsider")
+    pack = standing.provisioned(
+        f"{HEAD}share: [{{name: old, recipients: [outsider], data_objects: [{TABLE}, {OTHER}]}}]\n"
+    )
+    body = {"Version": 1, "Reason": "as it was"}
+    said = standing.must("POST", f"/workflow/sharepack/{pack}/rollback", APPROVER, json=body)["Message"]
+    standing.pump()
+    assert standing.status(pack)["State"] == "COMPLETED"
+    share = standing.workspace.state.shares["old"]
+    assert ([each.name for each in share.objects], [*share.privileges]) == ([TABLE], ["outsider"])
+    assert "outsider stays in old: it was there when the share was adopted" in said
+    assert readers(standing) == ["outsider"] and readers(standing, OTHER) == []

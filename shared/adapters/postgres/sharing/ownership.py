@@ -87,6 +87,11 @@ class Ownership:
 
         return in_transaction(self._database, work)
 
+    def found(self, workspace: str) -> list[Found]:
+        """What was found at adoptions there and that nobody took away since."""
+        with self._database.connection() as connection:
+            return _found(connection, workspace)
+
     def forget(self, workspace: str, gone: Sequence[Found]) -> None:
         """What was found at an adoption and is no longer there. Idempotent."""
         if gone:
@@ -144,11 +149,15 @@ def _note(
     connection: Connection, workspace: str, share: str, found: Sequence[Found], said: Mapping[str, str | None]
 ) -> None:
     """Make `found` what the adopted share is known to hold; its version's lock is held."""
-    values = {"workspace": workspace, "share": share}
-    known = {Found(**row) for row in connection.execute(sharing_query("adopted_current"), values)}
+    known = {*_found(connection, workspace, share)}
     _end(connection, workspace, sorted(known - {*found}, key=_sorted_by))
     fresh = _columns(sorted({*found} - known, key=_sorted_by))
     connection.execute(sharing_query("adopted_add"), fresh | {"workspace": workspace, **said})
+
+
+def _found(connection: Connection, workspace: str, share: str | None = None) -> list[Found]:
+    values = {"workspace": workspace, "share": share}
+    return [Found(**row) for row in connection.execute(sharing_query("adopted_current"), values)]
 
 
 def _end(connection: Connection, workspace: str, gone: Sequence[Found]) -> None:
