@@ -224,3 +224,15 @@ def test_rotation_that_another_release_left_is_ended_not_met_for_ever(rotating: 
     later(rotating)
     rotating.app.remind_share_packs()
     assert rotating.sql("SELECT 1 FROM deltashare_state.rotations WHERE finished_at IS NULL") == []
+
+
+def test_rotation_that_never_began_is_over_and_the_next_is_another(rotating: PackWorld) -> None:
+    with sharing_of(rotating).leases.hold(rotating.workspace.url, ["recipient/auditor"], uuid4()):
+        assert rotate(rotating).status_code == 503
+    ended = "SELECT finished_at IS NOT NULL AS ended FROM deltashare_state.rotations ORDER BY created_at"
+    assert rotating.sql(ended) == [{"ended": True}]
+    cut_off(rotating, "journal.intended")
+    rotating.sql("UPDATE deltashare_state.rotations SET step = NULL WHERE finished_at IS NULL")
+    later(rotating)
+    assert rotate(rotating).status_code == 200
+    assert rotating.sql(ended) == [{"ended": True}] * 3 and rotated(rotating) == 1
