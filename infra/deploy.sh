@@ -142,6 +142,29 @@ check_way_in() {
         fail "nobody would be let in, not even this script" "name the address you come from: --allow-ip <address>"
 }
 
+# Azure registers what a template names, for whoever may; the subnet's delegation and the event trigger name nothing.
+check_providers() {
+    step "Check the resource providers"
+    local one state
+    for one in Microsoft.App Microsoft.EventGrid; do
+        # Whoever may not read the subscription deploys all the same.
+        state=$(az provider show --namespace "$one" --query registrationState --output tsv 2>/dev/null) || continue
+        [ "$state" = Registered ] || fail "$one is $state in this subscription" "az provider register --namespace $one --wait"
+    done
+}
+
+# Alerts that nobody is told of are found when it is too late.
+check_who_is_told() {
+    local file=$HERE/parameters/$ENVIRONMENT.parameters.json one
+    for one in ${PARAMETERS[@]+"${PARAMETERS[@]}"}; do
+        case $one in alertEmails=* | alertsEnabled=false) return 0 ;; esac
+    done
+    if [ "$(pick parameters.alertsEnabled.value <"$file")" = false ]; then return 0; fi
+    if [ -z "$(pick parameters.alertEmails.value <"$file")" ]; then
+        say "nobody is told of alerts: --parameter 'alertEmails=[\"you@example.com\"]', or infra/parameters"
+    fi
+}
+
 # Sets ARGUMENTS: what validate, what-if and create all take.
 collect_arguments() {
     find_database_admin
@@ -206,28 +229,61 @@ output() { sed -n "s/^$1\.value //p" "$OUTPUTS"; }
 # A managed private endpoint waits until the owner of its target agrees; only our factory's are agreed to.
 approve_private_endpoints() {
     step "Approve Data Factory's private endpoints"
-    local endpoint name target connection
+    local endpoint name target found connection
     while IFS= read -r endpoint; do
         if [ -z "$endpoint" ]; then continue; fi
         name=$(pick name <<<"$endpoint")
         target=$(pick resourceId <<<"$endpoint")
-        connection=$(az network private-endpoint-connection list --id "$target" --output tsv --query \
-            "[?properties.privateLinkServiceConnectionState.status=='Pending' && contains(properties.privateEndpoint.id, '$(output dataFactoryName).$name')].id") ||
-            fail "the connections of $target cannot be listed" "approve $name in the portal: Networking, Private access"
-        if [ -z "$connection" ]; then continue; fi
-        az network private-endpoint-connection approve --id "$connection" --description "infra/deploy.sh" --output none ||
-            fail "$name cannot be approved" "ask an owner of $target to approve it: Networking, Private access"
-        say "approved: $name"
+        found=$(find_connections "$target" "$(output dataFactoryName).$name") || exit 1
+        if [ -z "$found" ]; then
+            say "$name does not show yet: run this again later, or approve it in the portal: Networking, Private access"
+        fi
+        while IFS= read -r connection; do
+            az network private-endpoint-connection approve --id "$connection" --description "infra/deploy.sh" \
+                --output none ||
+                fail "$name cannot be approved" "ask an owner of $target to approve it: Networking, Private access"
+            say "approved: $name"
+        done < <(sed -n 's/^Pending[[:space:]]//p' <<<"$found")
     done <<<"$(output dataFactoryPrivateEndpoints)"
+}
+
+# State and id of each connection of $1 that comes from the endpoint $2: a new one may take a minute to show.
+find_connections() {
+    local try found
+    for ((try = 1; try <= 6; try++)); do
+        found=$(az network private-endpoint-connection list --id "$1" --output tsv --query \
+            "[?contains(properties.privateEndpoint.id || '', '$2')].[properties.privateLinkServiceConnectionState.status, id]") ||
+            fail "the connections of $1 cannot be listed" "approve $2 in the portal: Networking, Private access"
+        if [ -n "$found" ] || [ "$try" -ge "$TRIES" ]; then break; fi
+        pause
+    done
+    printf '%s' "$found"
+}
+
+# The settings that refer to the vault were resolved when the app was made, before its identity could read there; Azure
+# looks again only once a day.
+resolve_references() {
+    step "Resolve the settings that are secrets"
+    az rest --method post --output none --url "/subscriptions/$SUBSCRIPTION_ID/resourceGroups/$GROUP\
+/providers/Microsoft.Web/sites/$(output functionAppName)/config/configreferences/appsettings/refresh?api-version=2022-03-01" ||
+        say "not resolved anew: secrets of mail and Graph may be missing until tomorrow, or until this runs again"
 }
 
 publish() {
     step "Publish the package; two to five minutes"
-    # Without the flag az would have Azure build the app anew, with other versions than were tested.
-    az functionapp deployment source config-zip --resource-group "$GROUP" --name "$(output functionAppName)" \
-        --src "$PACKAGE" --build-remote false --output none ||
-        fail "the app did not take it" \
-            "your address must be let in: --allow-ip; a private network: run this inside it (docs/deploy.md)"
+    local try
+    # A first deployment's roles are minutes old, and the app may not reach its container yet.
+    for ((try = 1; try <= 3; try++)); do
+        # Without the flag az would have Azure build the app anew, with other versions than were tested.
+        if az functionapp deployment source config-zip --resource-group "$GROUP" --name "$(output functionAppName)" \
+            --src "$PACKAGE" --build-remote false --output none; then
+            return 0
+        fi
+        say "not taken; try $try of 3"
+        if [ "$try" -lt 3 ]; then pause; fi
+    done
+    fail "the app did not take it" \
+        "your address must be let in: --allow-ip; a private network: run this inside it (docs/deploy.md)"
 }
 
 migrate() {
@@ -282,9 +338,12 @@ main() {
     read_options "$@"
     trap leave_no_trigger_stopped EXIT
     check_tools
+    if [ -z "$PACKAGE$WHAT_IF" ]; then need make "install make, or pass a package that was built elsewhere: --zip"; fi
     allow_addresses
     check_way_in
+    check_who_is_told
     check_sign_in "$SUBSCRIPTION"
+    check_providers
     compile_template
     find_group
     find_audience
@@ -303,6 +362,7 @@ main() {
     approve_private_endpoints
     let_factory_call
     create_database_role
+    resolve_references
     publish
     migrate
     check_health

@@ -36,13 +36,25 @@ param privateNetworking bool = false
 @description('Who may use the public endpoints while there are any: { name, from, to, cidr? }.')
 param allowedIpRanges array = []
 
+@description('One more address that may use the public endpoints, for tools that can hand on texts alone; empty: none.')
+param allowedIpAddress string = ''
+
 @description('Tags of every resource.')
 param tags object = {}
 
+var ownRange = [
+  {
+    name: 'deployer'
+    from: allowedIpAddress
+    to: allowedIpAddress
+  }
+]
+
+// azd finds the group by its tag, infra/destroy.sh by the other two.
 resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
   name: resourceGroupName
   location: location
-  tags: tags
+  tags: union(tags, { application: 'tributary', environment: environmentName, 'azd-env-name': environmentName })
 }
 
 module tributary 'main.bicep' = {
@@ -53,7 +65,7 @@ module tributary 'main.bicep' = {
     location: location
     tags: tags
     privateNetworking: privateNetworking
-    allowedIpRanges: allowedIpRanges
+    allowedIpRanges: empty(allowedIpAddress) ? allowedIpRanges : concat(allowedIpRanges, ownRange)
     databaseAdministratorObjectId: databaseAdministratorObjectId
     databaseAdministratorName: databaseAdministratorName
     databaseAdministratorType: databaseAdministratorType

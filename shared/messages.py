@@ -72,8 +72,10 @@ def parse_named_message(body: bytes) -> NamedMessage:
 
 
 def traceparent_of(body: bytes) -> str:
-    """The trace that a message carries; empty for anything that is not one of ours."""
-    try:
-        return parse_slice_message(body).traceparent
-    except MessageError:
-        return ""
+    """The trace that a message carries, of whichever queue; empty for anything that is not one of ours."""
+    for parse in (parse_slice_message, parse_named_message):
+        try:
+            return parse(body).traceparent
+        except MessageError:
+            continue
+    return ""

@@ -71,6 +71,7 @@ class Settings(BaseSettings):
     sync_queue_name: str = "sync-jobs"
     detect_schedule: str = "0 */5 * * * *"
     reject_payload_days: int = Field(90, ge=1)
+    run_history_days: int = Field(400, ge=8)  # the watch looks back a week
     retry_schedule: str = "30 */5 * * * *"
     watch_schedule: str = "0 */15 * * * *"
     detect_concurrency: int = Field(20, ge=1, le=20)

@@ -51,6 +51,9 @@ create_admin_role() {
 # Over port 5432, as the Entra administrator: a plain role with rights in one database.
 create_plain_role() {
     local token
+    # A package from elsewhere was built without it.
+    [ -x "$ROOT/.venv/bin/python" ] || make --directory "$ROOT" --no-print-directory install >&2 ||
+        fail "there is no .venv to make it with" "make install; or take --database-role admin (docs/deploy.md)"
     token=$(az account get-access-token --resource-type oss-rdbms --query accessToken --output tsv) ||
         fail "no token for PostgreSQL" "az login"
     DATABASE_HOST=$(output postgresHost) DATABASE_NAME=$(output postgresDatabase) DATABASE_USER=$ADMIN_NAME \

@@ -6,8 +6,10 @@ tables in `public`.
 """
 
 import os
+import ssl
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import LiteralString
 
 import psycopg
@@ -16,6 +18,7 @@ from psycopg import sql
 PORT = 5432  # straight to the server: PgBouncer knows no role that is only being made
 PRINCIPALS = "postgres"  # the one database that has pgaadauth_create_principal
 _TIMEOUT_S = 15
+_AUTHORITIES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 _GRANTS: tuple[LiteralString, ...] = (
     "GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {database} TO {role}",
     "GRANT USAGE, CREATE ON SCHEMA public TO {role}",
@@ -52,11 +55,18 @@ def main(environment: Mapping[str, str]) -> int:
     return 0
 
 
+def authorities() -> str:
+    """Whom this machine trusts: psycopg's wheel looks for `system` where no machine keeps it."""
+    known = (ssl.get_default_verify_paths().cafile, *_AUTHORITIES)
+    return next((each for each in known if each and Path(each).is_file()), "system")
+
+
 def _connected(environment: Mapping[str, str], database: str) -> psycopg.Connection:
     return psycopg.connect(
         host=environment["DATABASE_HOST"], port=int(environment.get("DATABASE_PORT", PORT)), dbname=database,
         user=environment["DATABASE_USER"], password=environment["DATABASE_TOKEN"],
-        sslmode=environment.get("DATABASE_SSLMODE", "verify-full"), sslrootcert="system", connect_timeout=_TIMEOUT_S,
+        sslmode=environment.get("DATABASE_SSLMODE", "verify-full"), sslrootcert=authorities(),
+        connect_timeout=_TIMEOUT_S,
     )  # fmt: skip
 
 

@@ -18,8 +18,11 @@ from pathlib import Path
 from typing import Any
 
 MODELS = json.loads((Path(__file__).parent / "models.json").read_text())
-# What a published model lacks: how this document says that it signs in.
-EXTRA = {"AzurePostgreSqlLinkedServiceTypeProperties": {"authenticationType"}}
+# What a published model lacks: how this document says that it signs in; what lets a saved search be written again.
+EXTRA = {
+    "AzurePostgreSqlLinkedServiceTypeProperties": {"authenticationType"},
+    "SavedSearchProperties": {"etag"},
+}
 # A resource's envelope, which some models leave out.
 ENVELOPE = {"location", "tags", "kind", "sku", "identity", "name"}
 

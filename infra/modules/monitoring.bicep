@@ -56,6 +56,9 @@ resource savedQueries 'Microsoft.OperationalInsights/workspaces/savedSearches@20
   parent: workspace
   name: query.name
   properties: {
+    // Without it a second deployment ends in a conflict. The published type lacks it, so the compiler warns; the
+    // service asks for it here all the same.
+    etag: '*'
     category: 'Tributary'
     displayName: query.displayName
     query: query.query

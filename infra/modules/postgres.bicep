@@ -77,6 +77,7 @@ var appRange = [
 ]
 var firewallRanges = publicNetworkAccess == 'Enabled' ? concat(appRange, allowedIpRanges) : []
 
+// log_connections and log_disconnections are always on here, and the service refuses to be told so.
 var serverParameters = [
   {
     name: 'require_secure_transport'
@@ -91,19 +92,11 @@ var serverParameters = [
     value: 'on'
   }
   {
-    name: 'log_connections'
-    value: 'on'
-  }
-  {
-    name: 'log_disconnections'
-    value: 'on'
-  }
-  {
     name: 'connection_throttle.enable'
     value: 'on'
   }
   {
-    // A statement that never ends must not hold a slice's locks past the function's own timeout.
+    // A worker that died inside a transaction must not hold a slice's locks past the function's own timeout.
     name: 'idle_in_transaction_session_timeout'
     value: '660000'
   }

@@ -124,9 +124,10 @@ resource factory 'Microsoft.DataFactory/factories@2018-06-01' existing = {
 }
 
 // A scope must be named in the source, so each kind has its loop; what is assigned stands in the table alone.
+// The scope's word is part of a name, since Azure holds the names of what a condition leaves out against the others.
 resource onStorage 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for assignment in assignments: if (assignment.scope == 'storage') {
   scope: storage
-  name: guid(storage.id, assignment.principalId, assignment.roleId)
+  name: guid(storage.id, assignment.principalId, assignment.roleId, assignment.scope)
   properties: {
     principalId: assignment.principalId
     principalType: 'ServicePrincipal'
@@ -137,7 +138,7 @@ resource onStorage 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for a
 
 resource onSubmissions 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for assignment in assignments: if (assignment.scope == 'submissions') {
   scope: submissions
-  name: guid(submissions.id, assignment.principalId, assignment.roleId)
+  name: guid(submissions.id, assignment.principalId, assignment.roleId, assignment.scope)
   properties: {
     principalId: assignment.principalId
     principalType: 'ServicePrincipal'
@@ -148,7 +149,7 @@ resource onSubmissions 'Microsoft.Authorization/roleAssignments@2022-04-01' = [f
 
 resource onArchive 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for assignment in assignments: if (assignment.scope == 'archive') {
   scope: archive
-  name: guid(archive.id, assignment.principalId, assignment.roleId)
+  name: guid(archive.id, assignment.principalId, assignment.roleId, assignment.scope)
   properties: {
     principalId: assignment.principalId
     principalType: 'ServicePrincipal'
@@ -159,7 +160,7 @@ resource onArchive 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for a
 
 resource onVault 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for assignment in assignments: if (assignment.scope == 'vault') {
   scope: vault
-  name: guid(vault.id, assignment.principalId, assignment.roleId)
+  name: guid(vault.id, assignment.principalId, assignment.roleId, assignment.scope)
   properties: {
     principalId: assignment.principalId
     principalType: 'ServicePrincipal'
@@ -170,7 +171,7 @@ resource onVault 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for ass
 
 resource onInsights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for assignment in assignments: if (assignment.scope == 'insights') {
   scope: insights
-  name: guid(insights.id, assignment.principalId, assignment.roleId)
+  name: guid(insights.id, assignment.principalId, assignment.roleId, assignment.scope)
   properties: {
     principalId: assignment.principalId
     principalType: 'ServicePrincipal'
@@ -181,7 +182,7 @@ resource onInsights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for 
 
 resource onFactory 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for assignment in assignments: if (assignment.scope == 'factory') {
   scope: factory
-  name: guid(factory.id, assignment.principalId, assignment.roleId)
+  name: guid(factory.id, assignment.principalId, assignment.roleId, assignment.scope)
   properties: {
     principalId: assignment.principalId
     principalType: 'ServicePrincipal'

@@ -198,7 +198,7 @@ class HttpClient:
 
 
 class _PinnedBackend(httpcore.NetworkBackend):
-    """Connects to addresses that were resolved once and checked."""
+    """Connects to addresses that were resolved and checked, as long as one of them answers."""
 
     def __init__(
         self, origin: Origin, allowed_hosts: Sequence[str], clock: Callable[[], float], resolver: Resolver
@@ -242,6 +242,8 @@ class _PinnedBackend(httpcore.NetworkBackend):
                 return _DeadlineStream(stream, self)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
+        # It may have moved: the next request asks for its addresses anew, and checks them.
+        self._pins = ()
         raise failure
 
     def connect_unix_socket(

@@ -151,7 +151,7 @@ def _discovery(
 
 
 def _plan_out(uid: UUID, plan: Plan, discovery: PlanSchemaOut) -> PlanOut:
-    rows = PlanRowsOut(**plan.rows, hold=0, soft_delete=plan.soft_delete)
+    rows = PlanRowsOut(**plan.rows, soft_delete=plan.soft_delete)
     guard = None if plan.guard is None else _error(plan.guard)
     return PlanOut(
         entity_uid=uid,

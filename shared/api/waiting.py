@@ -1,7 +1,8 @@
 """Routes of waiting children: rows that are good, and whose parents are not there yet."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
@@ -20,8 +21,17 @@ class WaitingForOut(BaseModel):
     key: str | None
 
 
+_BEHIND = (
+    "the row it waits for waits as well: see what for. Where rows of two tables wait for each other, correct one at the"
+    ' source, or PUT one of the entities with "parents": [] until they have landed'
+)
+
+
 class PendingChildOut(BaseModel):
-    """A waiting row. An orphan is no longer looked after by time; its parent's arrival still releases it."""
+    """A waiting row. An orphan is no longer looked after by time; its parent's arrival still releases it.
+
+    `message` says where that parent is known and waits itself.
+    """
 
     uid: UUID
     run_uid: UUID
@@ -32,6 +42,7 @@ class PendingChildOut(BaseModel):
     attempts: int
     next_attempt_at: datetime | None
     created_at: datetime
+    message: str | None = None
 
 
 class WaitingCountOut(BaseModel):
@@ -80,4 +91,9 @@ def list_pending_children(
         limit=limit + 1,
         after=moment_cursor(cursor),
     )
-    return page_by_moment(found, limit, PendingChildOut.model_validate)
+    return page_by_moment(found, limit, _out)
+
+
+def _out(row: Mapping[str, Any]) -> PendingChildOut:
+    message = _BEHIND if row.get("parent_waits") else None
+    return PendingChildOut.model_validate({**row, "message": message})

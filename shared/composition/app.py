@@ -72,11 +72,12 @@ class App(TableSync):
             self.deliveries.flush()
 
     def retry_rejects(self, traceparent: str = "") -> None:
-        """Queue what is due of stored rows: rejects asked for again, children whose parents came."""
+        """Queue stored rows that are due: rejects asked for again, children whose parents came; forget what is old."""
         from shared.telemetry import span
 
         with span("retries", traceparent):
             self.retries.purge(self.settings.reject_payload_days)
+            self.runs.purge(self.settings.run_history_days)
             self.retries.run()
             self.deliveries.flush()
             self.beat("retry_rejects")
@@ -93,10 +94,11 @@ class App(TableSync):
     def record_poison(self, setting: str, body: bytes, message_id: str, traceparent: str = "") -> None:
         """Keep a dead message of another queue as evidence; what it was about is sent again by a timer."""
         from shared.adapters.postgres.poison import record
+        from shared.messages import traceparent_of
         from shared.telemetry import log, span
 
         queue: str = getattr(self.settings, setting.lower())
-        with span("poison", traceparent):
+        with span("poison", traceparent_of(body), traceparent):
             record(self.database, queue, message_id, body, "recorded")
             log("poison_recorded", level=40, queue=queue, message_id=message_id)
 
@@ -104,10 +106,11 @@ class App(TableSync):
         self, body: bytes, message_id: str, dequeue_count: int, traceparent: str = ""
     ) -> None:
         """Work on the share pack's application that a message names."""
+        from shared.messages import traceparent_of
         from shared.telemetry import span
 
         if self.sharing is not None:
-            with span("provision", traceparent):
+            with span("provision", traceparent_of(body), traceparent):
                 self.sharing.provision(body, message_id, dequeue_count)
 
     def remind_share_packs(self, traceparent: str = "") -> None:
@@ -139,10 +142,11 @@ class App(TableSync):
 
     def sync_directory(self, body: bytes, traceparent: str = "") -> None:
         """Work on the directory sync that a message names; nothing while share packs are off."""
+        from shared.messages import traceparent_of
         from shared.telemetry import span
 
         if self.directory is not None:
-            with span("directory_sync", traceparent):
+            with span("directory_sync", traceparent_of(body), traceparent):
                 self.directory.sync(body)
 
     @cached_property
@@ -182,8 +186,11 @@ class App(TableSync):
         return applied
 
     def beat(self, function: str) -> None:
-        """Leave a heartbeat; storage trouble is no trouble of ours."""
+        """Leave a heartbeat, in storage and in the log; storage trouble is no trouble of ours."""
+        from shared.telemetry import log
+
         self.table_log.beat(function, self.clock.now())
+        log("beat", function=function)
 
     def close(self) -> None:
         """Give back every connection that was made."""

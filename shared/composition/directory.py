@@ -35,7 +35,7 @@ from shared.sharing.notices import (
     token_expiring,
 )
 from shared.sharing.views import PackView, State
-from shared.telemetry import log
+from shared.telemetry import log, traceparent
 
 
 class DirectoryParts:
@@ -154,7 +154,7 @@ class DirectoryParts:
             )
 
     def _send(self, uid: UUID, delay_s: float) -> None:
-        self.queue.send(NamedMessage(uid).to_json(), round(delay_s))
+        self.queue.send(NamedMessage(uid, traceparent()).to_json(), round(delay_s))
 
     def _sources(self) -> Sources:
         from shared.adapters.cost_management import CostManagement

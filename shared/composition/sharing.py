@@ -31,7 +31,7 @@ from shared.sharing.ports import Vault, Workspace
 from shared.sharing.provision import Outside, Provisioner, Stores
 from shared.sharing.rotate import TokenRotation
 from shared.sharing.workflow import Workflow
-from shared.telemetry import log
+from shared.telemetry import log, traceparent
 
 if TYPE_CHECKING:
     from shared.adapters.databricks.wire import Wire
@@ -176,7 +176,7 @@ class Sharing:
         )
 
     def _send_later(self, uid: UUID, delay_s: int) -> None:
-        self.queue.send(NamedMessage(uid).to_json(), delay_s)
+        self.queue.send(NamedMessage(uid, traceparent()).to_json(), delay_s)
 
     @cached_property
     def drift(self) -> DriftWatch:

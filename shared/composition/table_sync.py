@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from shared.sync.tick import Tick
 
 DETECTION_BUDGET_S = 60.0
+DESCRIPTION_BUDGET_S = 30.0  # before detection, for tables that changed their shape
 
 
 class TableSync(Resources):
@@ -118,7 +119,10 @@ class TableSync(Resources):
             return Detector(self.connectors, self.clock, concurrency=concurrency, budget_s=DETECTION_BUDGET_S)
 
         discovery = DiscoveryService(self.catalogue, new_uid)
-        describe = Rediscovery(self.catalogue, discovery, self.connectors.open)
+        late = self.clock.monotonic() + DESCRIPTION_BUDGET_S
+        describe = Rediscovery(
+            self.catalogue, discovery, self.connectors.open, lambda: self.clock.monotonic() >= late
+        )
         return Tick(self.agenda, self.runs, detector, self.send_outbox, log, describe, self.verifications.due)
 
     @cached_property

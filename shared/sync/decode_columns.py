@@ -23,7 +23,8 @@ from shared.sync.spans import cut
 _ROWS = re.compile(rb'"rows"\s*:\s*\[')
 _SCALAR = re.compile(rb"[^\s,\]}\"]+")
 _FIRST_ROW_BYTES = 65536
-_COLON, _QUOTE, _BRACE_OPEN, _BRACE_CLOSE = 58, 34, 123, 125
+_ENVELOPE_BYTES, _BRACKETS_AT_MOST = 65536, 32
+_COLON, _QUOTE, _BRACE_CLOSE = 58, 34, 125
 _LAST_CONTROL = 31
 _NESTING = (ord("{"), ord("["))
 _PIECES = "pieces"
@@ -77,13 +78,30 @@ def read_columns(body: bytes) -> tuple[ParsedRows, bytes]:
 
 
 def _region(body: bytes) -> tuple[int, int]:
-    match, end = _ROWS.search(body), body.rfind(b"]")
-    if match is None or end <= match.end() + 1:
+    match = _ROWS.search(body)
+    if match is None or body[match.end() : match.end() + 1] != b"{":
         raise IrregularPageError
-    start = match.end()
-    if body[start] != _BRACE_OPEN or body[end - 1] != _BRACE_CLOSE:
-        raise IrregularPageError
-    return start, end
+    return match.end(), _rows_end(body, match.end())
+
+
+def _rows_end(body: bytes, start: int) -> int:
+    """The bracket that closes the rows, looked for from behind: members after them, such as a cursor, may hold some."""
+    end = len(body)
+    for _ in range(_BRACKETS_AT_MOST):
+        end = body.rfind(b"]", start, end)
+        if end < 0 or len(body) - end > _ENVELOPE_BYTES:
+            break
+        if body[end - 1] == _BRACE_CLOSE and _closes_an_object(body[end + 1 :]):
+            return end
+    raise IrregularPageError
+
+
+def _closes_an_object(rest: bytes) -> bool:
+    try:
+        json.loads(b'{"rows":[]' + rest)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _is_utf8(body: bytes) -> bool:

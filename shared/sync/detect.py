@@ -1,10 +1,10 @@
 """Detection: which tables changed. Cheap probes, twenty at a time, and one connector's trouble stays its own."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import zip_longest
+from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Any, Literal, Protocol
 from uuid import UUID
@@ -22,6 +22,7 @@ from shared.sync.ports import Clock
 from shared.sync.rowversion import encode_one, lower_bound, remembered
 
 FAILURES_BEFORE_LEAVING = 3
+_QUIET_S = 2.0  # without an answer, before what was found so far is sent on its way
 # What says something of the connector rather than of one table.
 _CONNECTOR_TROUBLE = (TransientError, SourceRefusedError, ConfigurationError)
 
@@ -95,13 +96,29 @@ def _tells_of_deletes(entity: DueEntity, probe: Probe | None) -> bool:
     return swept and told is not None and told != entity.deletes_seen
 
 
-def in_turn(due: Sequence[DueEntity]) -> list[DueEntity]:
-    """The same entities with connectors taking turns, so that a large one does not starve the rest."""
-    queues: dict[UUID, list[DueEntity]] = defaultdict(list)
-    for entity in due:
-        queues[entity.connector_uid].append(entity)
-    rounds = zip_longest(*queues.values())
-    return [entity for turn in rounds for entity in turn if entity is not None]
+class _Line:
+    """Who is to be probed next: connectors take turns, so that a large one does not starve the rest."""
+
+    def __init__(self, due: Sequence[DueEntity]) -> None:
+        self._waiting: dict[UUID, deque[DueEntity]] = defaultdict(deque)
+        for entity in due:
+            self._waiting[entity.connector_uid].append(entity)
+        self._turns = deque(self._waiting)
+
+    def __bool__(self) -> bool:
+        return bool(self._turns)
+
+    def next(self, may_start: Callable[[UUID], bool]) -> DueEntity | None:
+        """The next entity of a connector that may be asked now; None where all of them must wait."""
+        for _ in range(len(self._turns)):
+            connector = self._turns.popleft()
+            if may_start(connector):
+                entity = self._waiting[connector].popleft()
+                if self._waiting[connector]:
+                    self._turns.append(connector)
+                return entity
+            self._turns.append(connector)
+        return None
 
 
 class Detector:
@@ -112,17 +129,46 @@ class Detector:
         self._concurrency, self._deadline = concurrency, clock.monotonic() + budget_s
         self._failures: dict[UUID, int] = defaultdict(int)
         self._opened: dict[UUID, Source] = {}
+        self._answered: set[UUID] = set()
+        self._in_flight: Counter[UUID] = Counter()
         self._lock, self._opening = Lock(), Lock()
 
-    def look(self, due: Sequence[DueEntity], report: Callable[[Detected], None]) -> None:
-        """Probe every due entity and report each result as it comes, from this thread."""
+    def look(
+        self,
+        due: Sequence[DueEntity],
+        report: Callable[[Detected], None],
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Probe every due entity and report each result as it comes, from this thread; `meanwhile`, when none does."""
+        line = _Line(due)
+        results: SimpleQueue[Future[Detected]] = SimpleQueue()
         with ThreadPoolExecutor(self._concurrency, thread_name_prefix="probe") as pool:
-            futures = [pool.submit(self._probe, entity) for entity in in_turn(due)]
-            for detected in _results(futures):
+            while line or self._in_flight.total():
+                while entity := self._next(line):
+                    self._in_flight[entity.connector_uid] += 1
+                    pool.submit(self._probe, entity).add_done_callback(results.put)
+                try:
+                    detected = results.get(timeout=_QUIET_S).result()
+                except Empty:
+                    meanwhile()
+                    continue
+                self._in_flight[detected.entity.connector_uid] -= 1
                 report(detected)
 
+    def _next(self, line: _Line) -> DueEntity | None:
+        return line.next(self._has_room) if self._in_flight.total() < self._concurrency else None
+
+    def _has_room(self, connector_uid: UUID) -> bool:
+        """Until a connector answers it gets no more probes than it may fail: one that hangs holds up no other."""
+        with self._lock:
+            answers = connector_uid in self._answered
+        return answers or self._is_late() or self._in_flight[connector_uid] < FAILURES_BEFORE_LEAVING
+
+    def _is_late(self) -> bool:
+        return self._clock.monotonic() >= self._deadline
+
     def _probe(self, entity: DueEntity) -> Detected:
-        if self._clock.monotonic() >= self._deadline or self._left(entity.connector_uid):
+        if self._is_late() or self._left(entity.connector_uid):
             return Detected(entity, "left")
         try:
             lower = question(entity)
@@ -138,6 +184,7 @@ class Detector:
             return Detected(entity, "failed", broken)
         with self._lock:
             self._failures[entity.connector_uid] = 0
+            self._answered.add(entity.connector_uid)
         if _tells_of_deletes(entity, probe):
             entity = replace(entity, sweep_due=True)
         return Detected(entity, "changed" if is_changed(entity, probe, lower) else "unchanged")
@@ -156,8 +203,3 @@ class Detector:
     def _failed(self, connector_uid: UUID) -> None:
         with self._lock:
             self._failures[connector_uid] += 1
-
-
-def _results(futures: Sequence["Future[Detected]"]) -> Iterable[Detected]:
-    for future in futures:
-        yield future.result()

@@ -13,8 +13,8 @@ from shared.errors import TargetUnavailableError
 from shared.failpoints import hit
 from shared.sync.delta import Changes, Stance, all_new, classify
 from shared.sync.guards import Guards
-from shared.sync.model import KEY_HASH, REJECT_SCHEMA, ROW
-from shared.sync.parents import Waiting, hold, nobody
+from shared.sync.model import KEY_HASH, REJECT_SCHEMA, ROW, RunConfig
+from shared.sync.parents import Look, Waiting, hold, nobody
 from shared.sync.ports import (
     Chunk,
     ChunkConflictError,
@@ -95,7 +95,8 @@ def apply(
     chunk: Chunk, claim: Claim, transaction: ChunkTransaction, guards: Guards
 ) -> tuple[Counters, pl.DataFrame, Changes]:
     """Write what the chunk's rows change: what became of them, all of its rejects, and the changes."""
-    changes, waiting = _wait(_changes(chunk, claim, transaction, guards), claim, transaction, guards)
+    changes = _changes(chunk, claim, transaction, guards)
+    changes, waiting = wait(changes, claim.config, guards, transaction.absent_parents)
     transaction.insert(changes.inserts)
     hit("chunk.copy")
     transaction.update(changes.updates)
@@ -116,14 +117,12 @@ def apply(
     return counters, rejects, changes
 
 
-def _wait(
-    changes: Changes, claim: Claim, transaction: ChunkTransaction, guards: Guards
-) -> tuple[Changes, Waiting]:
-    """The changes without the rows that lack a parent, and those rows."""
+def wait(changes: Changes, config: RunConfig, guards: Guards, look: Look) -> tuple[Changes, Waiting]:
+    """The changes without the rows that lack a parent, and those rows; `look` as for `hold`."""
     writes = pl.concat([changes.inserts, changes.updates])
-    if not guards.hold_children or not claim.config.parents or writes.is_empty():
+    if not guards.hold_children or not config.parents or writes.is_empty():
         return changes, nobody(writes)
-    waiting = hold(writes, claim.config, transaction.absent_parents)
+    waiting = hold(writes, config, look)
     if waiting.rows.is_empty():
         return changes, waiting
     inserts, updates = (

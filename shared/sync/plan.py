@@ -18,10 +18,12 @@ from shared.errors import AppError, DeleteGuardError
 from shared.sync import fetch
 from shared.sync.delta import Stance, all_new, classify
 from shared.sync.description import ApiDescription
-from shared.sync.feed import Feed, Progressed, Reading
+from shared.sync.feed import CHUNK_ROWS, Feed, Progressed, Reading
 from shared.sync.fetch import PageRequest, Probe, Source
 from shared.sync.guards import Guards
-from shared.sync.model import KEY_HASH, RunConfig
+from shared.sync.load import wait
+from shared.sync.model import KEY_HASH, Reference, RunConfig
+from shared.sync.parents import NUMBER, keys_of
 from shared.sync.ports import Chunk, Claim, Clock, Due
 from shared.sync.rowversion import remembered
 from shared.sync.stages import Stages
@@ -29,7 +31,7 @@ from shared.sync.stages import Stages
 Mode = Literal["sample", "full"]
 SAMPLE_ROWS = 5_000
 BUDGET_S = 60.0
-KINDS = ("fetched", "insert", "update", "unchanged", "superseded", "reject")
+KINDS = ("fetched", "insert", "update", "unchanged", "superseded", "reject", "hold")
 _NOBODY = UUID(int=0)
 
 
@@ -51,7 +53,8 @@ class Subject:
 class Plan:
     """What would happen. Counts are of the rows read; `complete` where these are all.
 
-    `soft_delete` is None where only a whole pass could tell. `seconds` covers reading, at the speed just met.
+    `soft_delete` is None where only a whole pass could tell; in a table that refers to itself, `hold` counts rows whose
+    parent comes later in the pass, too. `seconds` covers reading, at the speed just met.
     """
 
     mode: Mode
@@ -79,6 +82,9 @@ class Target(Protocol):
 
     def live_among(self, config: RunConfig, key_hashes: Sequence[bytes]) -> int:
         """How many live rows have these key hashes."""
+
+    def absent_parents(self, config: RunConfig, reference: Reference, sought: pl.DataFrame) -> pl.Series:
+        """NUMBERs of the distinct references that have no live row in the parent's target."""
 
 
 @dataclass(slots=True)
@@ -120,6 +126,7 @@ class _Tally:
     met: int = 0  # live rows of the target that the source has, too
     keyless: int = 0
     missing: pl.Series = field(default_factory=lambda: pl.Series(KEY_HASH, [], dtype=pl.Binary))
+    landed: list[pl.Series] = field(default_factory=list)  # key hashes, of a table that refers to itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +139,7 @@ class Planner:
     mask_key: Callable[[RunConfig], bytes | None] = lambda config: None
     budget_s: float = BUDGET_S
     sample_rows: int = SAMPLE_ROWS
+    chunk_rows: int = CHUNK_ROWS
 
     def plan(self, subject: Subject, source: Source, mode: Mode) -> Plan:
         """Read and compare; raises the source's errors."""
@@ -145,7 +153,7 @@ class Planner:
         )
         claim = _claim(subject, sized)
         reading = Reading(claim, timed, stages, self.guards, self.clock, deadline,
-                          self.sample_rows if mode == "sample" else 50_000)  # fmt: skip
+                          self.sample_rows if mode == "sample" else self.chunk_rows)  # fmt: skip
         walk, attempt = before.walk, before.walk.attempt
         with Feed(reading, before) as chunks:
             for chunk in chunks:
@@ -178,13 +186,21 @@ class Planner:
             stance = Stance(subject.versions_since, None, None)
             changes = classify(rows, known, config, stance)
             tally.met += known.filter(pl.col("known_hash").is_not_null() & ~pl.col("known_deleted")).height
+        changes, waiting = wait(
+            changes,
+            config,
+            self.guards,
+            lambda reference, sought: self._absent(reference, sought, config, tally),
+        )
+        if any(parent.entity_uid == config.entity_uid for parent in config.parents):
+            tally.landed += [changes.inserts[KEY_HASH], changes.updates[KEY_HASH]]
         refused = chunk.rejects
         tally.met += self._met(config, refused[KEY_HASH].drop_nulls(), chunk.also_seen, bool(subject.live))
         tally.keyless += chunk.keyless
         tally.rows.update({
             "fetched": chunk.fetched, "insert": changes.inserts.height, "update": changes.updates.height,
             "unchanged": changes.unchanged, "superseded": chunk.superseded + changes.superseded,
-            "reject": refused.height + changes.rejects.height,
+            "reject": refused.height + changes.rejects.height, "hold": waiting.rows.height,
         })  # fmt: skip
         tally.codes.update(
             dict(pl.concat([refused["code"], changes.rejects["code"]]).value_counts().iter_rows())
@@ -192,6 +208,17 @@ class Planner:
         if len(tally.missing):
             seen = pl.concat([rows[KEY_HASH], refused[KEY_HASH].drop_nulls(), chunk.also_seen])
             tally.missing = tally.missing.filter(~tally.missing.is_in(seen.implode()))
+
+    def _absent(
+        self, reference: Reference, sought: pl.DataFrame, config: RunConfig, tally: _Tally
+    ) -> pl.Series:
+        """As a run would find it, for which rows of earlier chunks have landed."""
+        absent = self.target.absent_parents(config, reference, sought)
+        if reference.entity_uid != config.entity_uid or not tally.landed or absent.is_empty():
+            return absent
+        lacking = sought.filter(pl.col(NUMBER).is_in(absent.implode()))
+        hashes, _ = keys_of(lacking, reference, config)
+        return lacking[NUMBER].filter(~hashes.is_in(pl.concat(tally.landed).implode()))
 
     def _met(self, config: RunConfig, refused: pl.Series, also_seen: pl.Series, filled: bool) -> int:
         keys = pl.concat([refused, also_seen]).unique()

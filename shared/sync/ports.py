@@ -127,6 +127,7 @@ class Ending:
 
     `proven`: the probe pair may be trusted. `swept`: every key of the table was met, so a sweep is not due.
     `filled`: every row was read whole, so that columns added before the run are filled.
+    `unproven_snapshots`: how many stand in a row now; None leaves the count as it is.
     `changed` counts values by "column.rule"; `ignored` names columns the run did not know. `night`: for a background
     load, whether its walk goes on another night, is finished, or must begin again. `spent`: what the pages took.
     """
@@ -139,7 +140,7 @@ class Ending:
     proven: bool = False
     swept: bool = False
     filled: bool = False
-    unproven_snapshots: int = 0
+    unproven_snapshots: int | None = None
     changed: Mapping[str, int] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     night: Literal["goes_on", "finished", "again"] | None = None

@@ -67,7 +67,7 @@ def rehash(runner: "SliceRunner", claim: Claim) -> Literal["ended", "continued"]
         if not place.done and runner.clock.monotonic() - started >= runner.budget_s:
             runner.ledger.continue_later(claim)
             return "continued"
-    runner.ledger.end(claim, Ending("success", unproven_snapshots=claim.unproven_snapshots))
+    runner.ledger.end(claim, Ending("success"))
     runner.tell("rehashed", run=str(claim.run_uid), entity=claim.config.slug)
     return "ended"
 

@@ -321,7 +321,8 @@ class SliceRunner:
             try:
                 self._publish_snapshot(claim, walk.attempt if proven else None)
             except DeleteGuardError as error:
-                return self._end(claim, Ending("failed", error))
+                # Only a snapshot proven complete may delete: it ends the row of unproven ones, published or not.
+                return self._end(claim, Ending("failed", error, unproven_snapshots=0))
         trouble = None if proven else _unproven(claim, "published without deletes after three unproven walks")
         return self._end(
             claim,
@@ -332,6 +333,8 @@ class SliceRunner:
                 proven=proven,
                 swept=proven,
                 filled=proven,
+                # Behind the third in a row, each further one is published, too.
+                unproven_snapshots=0 if proven else None,
                 changed=before.changed or {},
                 ignored=before.ignored,
                 spent=before.spent,

@@ -1,7 +1,7 @@
 """One tick of detection: heal what was lost, ask what changed, create runs for it, send their messages."""
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -63,21 +63,26 @@ class _Found:
 
     agenda: Agenda
     record: Callable[[Detected], AppError | None]
+    awaited: Counter[UUID]  # entities by connector whose results have not come in
     outcomes: Counter[str] = field(default_factory=Counter)
     looked_at: dict[bool, list[UUID]] = field(default_factory=lambda: {True: [], False: []})
-    children: list[Detected] = field(default_factory=list)
+    children: dict[UUID, list[Detected]] = field(default_factory=lambda: defaultdict(list))
 
     def report(self, detected: Detected) -> None:
         """Settle it, or keep it: its parents' runs are to be there first, so that a child knows whom to wait for."""
+        connector = detected.entity.connector_uid
         if detected.entity.has_parents:
-            self.children.append(detected)
+            self.children[connector].append(detected)
         else:
             self._settle(detected)
+        self.awaited[connector] -= 1
+        if not self.awaited[connector]:
+            # Parents are of the same connector: another one that hangs keeps no child waiting.
+            for child in self.children.pop(connector, ()):
+                self._settle(child)
 
     def conclude(self) -> None:
-        """Settle the children, and mark what was looked at."""
-        for child in self.children:
-            self._settle(child)
+        """Mark what was looked at."""
         for unchanged, uids in self.looked_at.items():
             self.agenda.probed(uids, unchanged=unchanged)
 
@@ -117,8 +122,9 @@ class Tick:
             self._create(entity_uid, str(entity_uid), "rehash")
         self._send()
         self._describe()
-        found = _Found(self.agenda, self._record)
-        self.detector().look(self.agenda.due(), found.report)
+        due = self.agenda.due()
+        found = _Found(self.agenda, self._record, Counter(entity.connector_uid for entity in due))
+        self.detector().look(due, found.report, self._send)
         found.conclude()
         self._verify()
         self._send()

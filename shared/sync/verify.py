@@ -165,15 +165,13 @@ class _Verification:
     def _read(self, standing: Standing) -> Standing | None:
         """Both sides to their ends; None when the time was up first."""
         step = STEPS[standing.step](self.store, self.claim, standing)
-        source, target = _Side(standing.source.walk.ended), _Side(standing.target_ended)
         with closing(abreast(*self._streams(standing))) as items:
             for item in items:
                 standing = self._take(standing, step, item)
-                source.ended, target.ended = standing.source.walk.ended, standing.target_ended
                 over = self._spent() >= self.worker.budget_s
                 if over or self.worker.clock.monotonic() - self.saved_at >= self.verifier.checkpoint_s:
                     self._save(standing, step)
-                if over and not (source.ended and target.ended):
+                if over and not (standing.source.walk.ended and standing.target_ended):
                     self.worker.ledger.continue_later(self.claim)
                     return None
         if standing.step == "sum":
@@ -308,11 +306,6 @@ class _Verification:
             return False
         probe = self._probe()
         return probe is not None and (probe.max_rowversion, probe.count) == tuple(standing.basis.pair)
-
-
-@dataclass(slots=True)
-class _Side:
-    ended: bool
 
 
 def _untouched(rows: pl.DataFrame, config: RunConfig) -> pl.Series:

@@ -36,7 +36,7 @@ def fresh(outputs: Json) -> Json:
             "user": {"name": "ada@example.com", "type": "user"},
         },
         "groups": {}, "deployments": {}, "triggers": {}, "new_triggers": {"nightly": "Stopped"},
-        "connections": [], "administrators": [], "apps": [], "services": [], "assignments": [],
+        "providers": {}, "resolved": 0, "connections": [], "administrators": [], "apps": [], "services": [], "assignments": [],
         "published": None, "token": None, "outputs": outputs, "faults": {}, "calls": [],
     }  # fmt: skip
 
@@ -89,6 +89,9 @@ class Cloud:
 
     def _bicep_build(self, call: Call) -> None:
         assert Path(call.get("--file")).name == "main.bicep"
+
+    def _provider_show(self, call: Call) -> Json:
+        return {"registrationState": self.state["providers"].get(call.get("--namespace"), "Registered")}
 
     # resource groups and deployments
 
@@ -282,6 +285,9 @@ class Cloud:
             }
         if url.endswith(("/start", "/stop")) and method == "post":
             return self._trigger(url)
+        if url.endswith("/config/configreferences/appsettings/refresh") and method == "post":
+            self.state["resolved"] += 1
+            return None
         if "/applications(appId='" in url and method == "patch":
             return self._patch_api(url.split("'")[1], _file(call.get("--body"))["api"])
         if url.endswith("/appRoleAssignedTo"):

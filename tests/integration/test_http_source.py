@@ -249,6 +249,20 @@ def test_name_is_resolved_once_so_rebinding_has_no_effect() -> None:
     assert len(server.asked) == 3
 
 
+def test_connector_that_moved_is_found_again_and_its_new_address_checked() -> None:
+    # Nothing listens on 127.0.0.2.
+    answers = iter([["127.0.0.2"], ["127.0.0.1"]])
+    with stub(GOOD) as server:
+        base = server.base_url.replace("127.0.0.1", "erp.example")
+        access = replace(_access(base), allowed_hosts=("erp.example",))
+        source = open_source(access, QUICK, FakeTime().pace(), resolver=lambda host, port: next(answers))
+        source.fetch_page(ONE)
+    moved = iter([["127.0.0.2"], ["169.254.169.254"]])
+    source = open_source(access, QUICK, FakeTime().pace(), resolver=lambda host, port: next(moved))
+    with pytest.raises(SourceRefusedError, match="never calls"):
+        source.fetch_page(ONE)
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -88,6 +88,15 @@ def test_health_and_detection_say_what_is_wrong(world: World) -> None:
     read_only(world, False)
 
 
+def test_schedule_that_cannot_be_stored_says_what_is_wrong_with_the_server(world: World) -> None:
+    body = {"entity_uid": world.uid("t")}
+    read_only(world, True)
+    world.compose(migrate_on_start=False)
+    answer = world.ask("POST", "/api/v1/schedules", body)
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:tributary:target_read_only"), answer.text
+    read_only(world, False)
+
+
 def test_full_disk_backs_off_and_the_table_goes_on_when_there_is_room(world: World) -> None:
     world.sql("CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS"
               " $$ BEGIN RAISE EXCEPTION 'canary' USING ERRCODE = '53100'; END $$")  # fmt: skip

@@ -103,3 +103,53 @@ def test_plan_names_the_ddl_of_discovery_and_the_guards_refusal(make_world: Make
     assert planned["discovery"]["added"] == ["x"]
     assert planned["discovery"]["statements"] == ['ALTER TABLE "public"."t" ADD COLUMN "x" smallint']
     assert (planned["deletes"]["due"], planned["deletes"]["refused"]["code"]) == (20, "delete_guard")
+
+
+def with_parents(make_world: MakeWorld, strategy: Any, children: list[Row], **child: Any) -> World:
+    """Table c, whose column p names a row of t; t holds ids 0 to 2."""
+    parent = TableSpec(slug="t", keys=("id",), strategy="hash", columns=COLUMNS)
+    columns = parse_columns("id NUMBER(9) NOT NULL\n p NUMBER(9)\n note VARCHAR2(9)")
+    spec = TableSpec(slug="c", keys=("id",), strategy=strategy, columns=columns)
+    world = make_world([parent, spec], {"t": [row(i) for i in range(3)], "c": children})
+    world.put_entity("c", parents=[{"columns": ["p"], "parent_columns": ["id"], "slug": "t"} | child])
+    return world
+
+
+def child(i: int, parent: int | None) -> Row:
+    return {"id": i, "p": parent, "note": "a"}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_plan_counts_rows_that_would_wait_for_a_parent(make_world: MakeWorld, strategy: str) -> None:
+    world = with_parents(make_world, strategy, [child(1, 0), child(2, 9), child(3, None), child(4, 9)])
+    world.sync_now("t")
+    uid = world.uid("c")
+    planned = world.post(f"/api/v1/entities/{uid}/plan", {"mode": "full"})["rows"]
+    run = world.sync_now("c")
+    assert (run["held"], run["inserted"]) == (2, 2)
+    assert (planned["hold"], planned["insert"], planned["fetched"]) == (2, 2, 4)
+    world.erp.update("c", {"id": 1}, {"p": 8})
+    world.erp.insert("c", [child(5, 2), child(6, 7)])
+    planned = world.post(f"/api/v1/entities/{uid}/plan", {"mode": "full"})["rows"]
+    run = world.sync_now("c")
+    assert (planned["hold"], planned["insert"], planned["update"]) == (
+        run["held"],
+        run["inserted"],
+        run["updated"],
+    )
+
+
+def test_plan_finds_parents_of_the_own_table_in_earlier_chunks(make_world: MakeWorld) -> None:
+    rows = [child(0, None), *(child(i, i - 1) for i in range(1, 8)), child(8, 99)]
+    world = with_parents(make_world, "hash", rows, slug="c")
+    app = world.compose()
+    app.planner = replace(app.planner, chunk_rows=3)
+    planned = world.post(f"/api/v1/entities/{world.uid('c')}/plan", {"mode": "full"})["rows"]
+    assert (planned["hold"], planned["insert"]) == (1, 8)
+
+
+def test_plan_holds_every_child_of_a_table_that_is_gone(make_world: MakeWorld) -> None:
+    world = with_parents(make_world, "hash", [child(1, 0), child(2, None)])
+    world.sql("DROP TABLE public.t")
+    planned = world.post(f"/api/v1/entities/{world.uid('c')}/plan", {"mode": "sample"})["rows"]
+    assert (planned["hold"], planned["insert"]) == (1, 1)

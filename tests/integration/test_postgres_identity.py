@@ -254,6 +254,16 @@ def test_certificate_must_be_trusted(encrypted: tuple[str, str], monkeypatch: py
     assert caught.value.code == "target_tls"
 
 
+def test_machines_own_authorities_count_where_none_is_stated(
+    encrypted: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dsn, authority = encrypted
+    monkeypatch.setenv("SSL_CERT_FILE", authority)
+    database = away(dsn, monkeypatch)
+    assert ask(database)
+    database.close()
+
+
 def test_trusted_certificate_for_another_host_is_refused(
     encrypted: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,6 +105,19 @@ def test_transaction_ids_count_only_where_a_trigger_keeps_them(
     assert api.delta_strategy == strategy and ("hash is used" in api.notes[0]) == (strategy == "hash")
 
 
+def test_trigger_that_knows_no_transaction_ids_keeps_no_version(
+    pg_source: PgSource, open_pg_source: OpenPgSource
+) -> None:
+    pg_source.sql(
+        "CREATE TABLE t (id int PRIMARY KEY, at timestamptz, v xid8 NOT NULL DEFAULT pg_current_xact_id())"
+    )
+    pg_source.sql("CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS"
+                  " 'BEGIN NEW.at := now(); RETURN NEW; END'")  # fmt: skip
+    pg_source.sql("CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION stamp()")
+    (api,) = open_pg_source().list_apis()
+    assert (api.delta_strategy, "hash is used" in api.notes[0]) == ("hash", True)
+
+
 def test_version_without_an_index_is_pointed_out(pg_source: PgSource, open_pg_source: OpenPgSource) -> None:
     pg_source.sql("CREATE TABLE t (id int PRIMARY KEY)")
     pg_source.versioned("t")

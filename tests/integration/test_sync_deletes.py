@@ -280,6 +280,31 @@ def test_third_unproven_snapshot_in_a_row_is_published_without_deletes(make_worl
     assert (live(world), world.rows("t")[5]["note"]) == (8, "new")
 
 
+def test_failed_runs_between_unproven_snapshots_do_not_begin_the_count_anew(make_world: MakeWorld) -> None:
+    world = make_world([table("full")], rows(8))
+    world.sync()
+    world.erp.update("t", {"id": 5}, {"note": "new"})
+    cut_short(world.erp)
+    for _ in range(2):
+        assert whole(world)["error"]["code"] == "unproven"
+        world.compose(full_max_rows=2)
+        assert whole(world)["error"]["code"] == "configuration"
+        world.compose()
+    assert (whole(world)["updated"], world.rows("t")[5]["note"]) == (1, "new")
+
+
+def test_only_a_proven_snapshot_begins_the_count_of_unproven_ones_anew(make_world: MakeWorld) -> None:
+    world = make_world([table("full")], rows(8))
+    world.sync()
+    cut_short(world.erp)
+    for _ in range(4):
+        assert whole(world)["error"]["code"] == "unproven"
+    world.erp.update("t", {"id": 5}, {"note": "new"})
+    assert (whole(world)["updated"], world.state("t")["unproven_snapshots"]) == (1, 2)
+    world.erp.behave("t", total=True, total_error=0)
+    assert (whole(world)["status"], world.state("t")["unproven_snapshots"]) == ("success", 0)
+
+
 def test_snapshot_of_two_walks_publishes_only_the_second(make_world: MakeWorld) -> None:
     world = make_world([table("full")], rows(8))
     world.erp.behave("t", pagination="page", probe=False)

@@ -92,6 +92,16 @@ def test_dead_connector_leaves_the_others_alone(make_world: MakeWorld) -> None:
     assert {run["entity_uid"] for run in world.sync()} == {world.uid(slug) for slug in ("t1", "t2")}
 
 
+def test_table_whose_first_load_failed_is_read_once_by_the_next_tick(make_world: MakeWorld) -> None:
+    spec = replace(tables(1)[0], strategy="rowversion")
+    world = make_world([spec], filled(1), entity={"key_sweep_interval_seconds": 0}, max_retries=0)
+    world.erp.fail("/data/t0", 500, times=50)
+    assert [run["status"] for run in world.sync()] == ["failed"]
+    world.erp._failures.clear()
+    assert [run["status"] for run in world.sync()] == ["success"]
+    assert [row["purpose"] for row in world.sql("SELECT purpose FROM bridge.sync_runs")] == ["delta", "delta"]
+
+
 def test_switched_off_entities_and_connectors_are_left_alone(make_world: MakeWorld) -> None:
     world = make_world(tables(2), filled(2))
     world.put_entity("t0", sync_enabled=False)

@@ -1,10 +1,14 @@
 """Children wait for their parents: held, woken, released, given up and revived; nothing lands early or gets lost."""
 
+from itertools import count
 from typing import Any
 
 import pytest
 
 from infra.local.sample_erp import TableSpec, parse_columns
+from shared.errors import TransientError
+from shared.sync.guards import Guards
+from shared.sync.ports import Fenced
 from tests.integration.harness import MakeWorld, Row, World, balanced
 
 AIRPORTS = TableSpec(slug="airports", keys=("faa",), strategy="hash",
@@ -168,6 +172,25 @@ def test_parents_go_first_in_a_tick(world: World) -> None:
     assert world.runs("airports")[0]["started_at"] < world.runs("flights")[0]["started_at"]
 
 
+def test_released_rows_are_progress_that_failures_before_them_do_not_use_up(
+    world: World,
+) -> None:
+    world.sync()
+    world.erp.insert("airports", [{"faa": "SJU", "name": "San Juan"}])
+    fence = Guards().fence
+    calls = count()
+
+    def every_other(transaction: Fenced) -> None:
+        if next(calls) % 2 == 0:
+            raise TransientError("the connection broke")
+        fence(transaction)
+
+    world.compose(Guards(fence=every_other), chunk_rows=1, max_retries=1)
+    world.sync_now("airports")
+    retry = next(run for run in world.runs("flights") if run["trigger"] == "retry")
+    assert (retry["status"], retry["released"], retry["attempt"] > 1) == ("success", 2, True)
+
+
 # Rows of one table that refer to each other.
 
 STAFF_COLUMNS = parse_columns("id NUMBER(9) NOT NULL\nboss NUMBER(9)\nnote VARCHAR2(40)")
@@ -209,3 +232,35 @@ def test_a_chain_waits_whole_for_its_missing_end(staff: World) -> None:
     staff.erp.insert("staff", [person(30, None)])
     staff.sync_now("staff")
     assert (sorted(staff.rows("staff")), children(staff)) == ([*range(1, 31), 1000], {})
+
+
+def test_rows_of_two_tables_that_wait_for_each_other_say_so_and_land_once_one_waits_no_longer(
+    make_world: MakeWorld,
+) -> None:
+    columns = parse_columns("id NUMBER(9) NOT NULL\nother NUMBER(9)")
+    tables = [
+        TableSpec(slug=slug, keys=("id",), strategy="hash", columns=columns) for slug in ("left", "right")
+    ]
+    world = make_world(tables, {"left": [{"id": 1, "other": 2}, {"id": 7, "other": 99}],
+                                "right": [{"id": 2, "other": 1}, {"id": 3, "other": None}]})  # fmt: skip
+    parents = {"left": "right", "right": "left"}
+    for child, parent in parents.items():
+        to_parent = {"columns": ["other"], "slug": parent, "parent_columns": ["id"]}
+        world.put_entity(child, parents=[to_parent])
+    world.sync()
+    assert (sorted(world.rows("left")), sorted(world.rows("right"))) == ([], [3])
+    assert {child["message"] for child in children(world).values()} == {None}
+    for _ in range(5):
+        world.sql("UPDATE bridge.awaited_parents SET next_attempt_at = now()")
+        world.app.retry_rejects()
+    said = {
+        key: (child["status"], "waits as well" in (child["message"] or ""))
+        for key, child in children(world).items()
+    }
+    assert said == {"1": ("orphan", True), "2": ("orphan", True), "7": ("orphan", False)}
+    world.put_entity("left", parents=[])
+    world.sql("UPDATE bridge.awaited_parents SET next_attempt_at = now()")
+    world.app.retry_rejects()
+    world.pump()
+    assert (sorted(world.rows("left")), sorted(world.rows("right"))) == ([1, 7], [2, 3])
+    assert children(world) == {}

@@ -190,6 +190,10 @@ def test_source_that_is_down_leaves_it_unverified(make_world: MakeWorld) -> None
 def test_table_that_was_never_loaded_is_unverified(make_world: MakeWorld) -> None:
     world = make_world([table("hash", PLAIN)], {"t": [{"id": 1, "note": "a"}]})
     assert verify(world)["why"]["code"] == "never_synced"
+    world.erp.fail("t", status=500, times=50)
+    assert world.compose(max_retries=0) and world.sync_now("t")["status"] == "failed"
+    world.erp._failures.clear()
+    assert verify(world)["why"]["code"] == "never_synced"
 
 
 def test_verification_is_due_by_its_own_interval(make_world: MakeWorld) -> None:
@@ -249,3 +253,31 @@ def test_without_the_completeness_guard_a_walk_that_lost_rows_accuses_the_target
     world.compose(replace(Guards(), completeness=lambda _: True))
     world.erp.behave("t", total=True, total_error=3)
     assert verify(world)["outcome"] == "equal"
+
+
+def test_old_runs_are_forgotten_but_the_last_of_each_entity(make_world: MakeWorld) -> None:
+    world = made(make_world, "hash", 3)
+    for _ in range(2):
+        world.sync_now("t")
+        verify(world)
+    world.sql("UPDATE bridge.sync_runs SET created_at = created_at - interval '401 days'")
+    world.sync_now("t")
+    world.sync_now("t")
+    world.app.retry_rejects()
+    kept = world.sql(
+        "SELECT purpose, created_at < now() - interval '1 day' AS old FROM bridge.sync_runs ORDER BY created_at"
+    )
+    assert [(row["purpose"], row["old"]) for row in kept] == [
+        ("verify", True),
+        ("delta", False),
+        ("delta", False),
+    ]
+    counts = world.sql("SELECT (SELECT count(*) FROM bridge.verifications) AS v, (SELECT count(*) FROM bridge.sync_slices) AS s,"
+                       " (SELECT count(*) FROM bridge.passes) AS p")  # fmt: skip
+    assert counts == [{"v": 1, "s": 3, "p": 2}]
+    world.sql("UPDATE bridge.sync_runs SET created_at = created_at - interval '401 days'")
+    world.app.retry_rejects()
+    assert [row["purpose"] for row in world.sql("SELECT purpose FROM bridge.sync_runs")] == [
+        "verify",
+        "delta",
+    ]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import MessageError
-from shared.messages import SliceMessage, parse_slice_message, traceparent_of
+from shared.messages import NamedMessage, SliceMessage, parse_slice_message, traceparent_of
 
 UID = UUID("01a1fd02-f528-7044-820a-dd8729ff8478")
 GOOD: dict[str, Any] = {"v": 1, "id": str(UID), "slice": 0, "traceparent": ""}
@@ -47,4 +47,5 @@ def test_random_bytes_never_escape_as_another_error(body: bytes) -> None:
 
 def test_trace_of_a_message_is_read_and_of_anything_else_is_none() -> None:
     assert traceparent_of(SliceMessage(UID, 0, "t").to_json().encode()) == "t"
+    assert traceparent_of(NamedMessage(UID, "t").to_json().encode()) == "t"
     assert traceparent_of(b"dead") == ""

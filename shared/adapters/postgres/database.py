@@ -21,6 +21,7 @@ from shared.errors import (
     TargetRefusedError,
     TargetUnavailableError,
 )
+from shared.platform import root_certificates
 
 MINIMUM_SERVER = 140_000
 _CONNECT_TIMEOUT_S = 10
@@ -217,7 +218,8 @@ class Database:
             # Server-side prepared statements do not survive a transaction pooler.
             "prepare_threshold": None,
         }
-        return arguments | ({"sslrootcert": server.sslrootcert} if server.sslrootcert else {})
+        authorities = root_certificates(server.sslmode, server.sslrootcert)
+        return arguments | ({"sslrootcert": authorities} if authorities else {})
 
 
 def _connecting(server: Server) -> type[Connection]:

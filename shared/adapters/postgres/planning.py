@@ -13,6 +13,7 @@ from psycopg import sql
 
 from shared.adapters.postgres.database import Connection, Database
 from shared.adapters.postgres.freezing import Freezing
+from shared.adapters.postgres.holding import parent_table
 from shared.adapters.postgres.statements import DATA, DELETED, KEY, ROWVERSION, UPDATED, Statements
 from shared.adapters.postgres.tables import plan as plan_table
 from shared.adapters.postgres.tables import read_state
@@ -24,7 +25,8 @@ from shared.sync.delta import KNOWN_SCHEMA
 from shared.sync.description import ApiDescription
 from shared.sync.discovery import discover
 from shared.sync.mapping import readable
-from shared.sync.model import KEY_HASH, ROW, Kind, RunConfig, TargetColumn
+from shared.sync.model import KEY_HASH, ROW, Kind, Reference, RunConfig, TargetColumn
+from shared.sync.parents import NUMBER
 from shared.sync.plan import Subject
 
 _KEYS_AT_ONCE = 10_000
@@ -77,6 +79,16 @@ class PostgresPlanning:
             row = connection.execute(statement, ([key.hex() for key in key_hashes],)).fetchone()
         return int(row["n"]) if row else 0
 
+    def absent_parents(self, config: RunConfig, reference: Reference, sought: pl.DataFrame) -> pl.Series:
+        """NUMBERs of the references without a live row in the parent's target; all, where there is no such table."""
+        parent = parent_table(reference)
+        with self._reading() as connection:
+            if not _stands(connection, parent):
+                return sought[NUMBER]
+        batches = range(0, sought.height, _KEYS_AT_ONCE)
+        found = [self._absent(config, reference, sought[at : at + _KEYS_AT_ONCE]) for at in batches]
+        return pl.Series([number for numbers in found for number in numbers], dtype=pl.UInt32)
+
     def ddl(
         self, stored: Catalogued, described: ApiDescription, connector: Connector
     ) -> tuple[list[str], Catalogued]:
@@ -96,8 +108,7 @@ class PostgresPlanning:
             yield connection
 
     def _live(self, connection: Connection, config: RunConfig) -> int:
-        name = _target(config).as_string(connection)
-        if connection.execute("SELECT to_regclass(%s) AS t", (name,)).fetchone() == {"t": None}:
+        if not _stands(connection, _target(config)):
             return 0
         statement = sql.SQL("SELECT count(*) AS n FROM {} WHERE NOT {}").format(
             _target(config), sql.Identifier(DELETED)
@@ -116,7 +127,7 @@ class PostgresPlanning:
             version=sql.Identifier(ROWVERSION),
             deleted=sql.Identifier(DELETED),
             updated=sql.Identifier(UPDATED),
-            arrays=sql.SQL(", ").join([sql.SQL("%s::text[]")] * len(keys)),
+            arrays=_arrays(len(keys)),
             names=sql.SQL(", ").join(sql.Identifier(name) for name, _ in keys),
             target=_target(config),
             same=sql.SQL(" AND ").join(
@@ -124,13 +135,47 @@ class PostgresPlanning:
                 for name, column in keys
             ),
         )
-        values = [
-            rows[ROW].to_list(),
-            *(readable(rows[name], column.type.kind).to_list() for name, column in keys),
-        ]
         with self._reading() as connection:
-            found = connection.execute(statement, values).fetchall()
+            found = connection.execute(statement, _values(rows, ROW, keys)).fetchall()
         return _frame(found)
+
+    def _absent(self, config: RunConfig, reference: Reference, sought: pl.DataFrame) -> list[int]:
+        columns = [(f"t{place}", config.target_columns[place]) for place in reference.columns]
+        statement = sql.SQL(
+            "SELECT u.number FROM unnest(%s::int4[], {arrays}) AS u (number, {names})"
+            " WHERE NOT EXISTS (SELECT 1 FROM {parent} p WHERE {same} AND NOT p.{deleted})"
+        ).format(
+            arrays=_arrays(len(columns)),
+            names=sql.SQL(", ").join(sql.Identifier(name) for name, _ in columns),
+            parent=parent_table(reference),
+            same=sql.SQL(" AND ").join(
+                sql.SQL("p.{} = {}").format(sql.Identifier(key), _typed(name, column))
+                for key, (name, column) in zip(reference.key_names, columns, strict=True)
+            ),
+            deleted=sql.Identifier(DELETED),
+        )
+        with self._reading() as connection:
+            found = connection.execute(statement, _values(sought, NUMBER, columns)).fetchall()
+        return [row["number"] for row in found]
+
+
+def _stands(connection: Connection, table: sql.Identifier) -> bool:
+    row = connection.execute(
+        "SELECT to_regclass(%s) IS NOT NULL AS stands", (table.as_string(connection),)
+    ).fetchone()
+    return bool(row and row["stands"])
+
+
+def _arrays(count: int) -> sql.Composed:
+    return sql.SQL(", ").join([sql.SQL("%s::text[]")] * count)
+
+
+def _values(
+    rows: pl.DataFrame, number: str, columns: Sequence[tuple[str, TargetColumn]]
+) -> list[list[object]]:
+    """A list a parameter: the rows' numbers, then each column as text."""
+    texts = [readable(rows[name], column.type.kind).to_list() for name, column in columns]
+    return [rows[number].to_list(), *texts]
 
 
 def _target(config: RunConfig) -> sql.Identifier:

@@ -22,6 +22,7 @@ from shared.sync.model import RunConfig
 
 Freeze = Callable[[Connection, UUID, int, str], RunConfig]
 Also = Callable[[Connection, UUID, int], None]  # the run's uid and generation
+_PURGE, _PURGES = 2_000, 20  # runs a transaction, transactions a call
 _VIEW = tuple(f.name for f in fields(RunView))
 
 
@@ -168,6 +169,21 @@ class Runs:
             self._cancel(connection, [run_uid], "stopped", f"stopped by {requested_by}")
             self._audit(connection, requested_by, "stop", str(run_uid), {})
             self._slices.admit_connector(connection, row["connector_uid"])
+
+    def purge(self, days: int) -> int:
+        """Forget ended runs, with their slices and verifications, that are older than so many days; how many.
+
+        A bounded part of them a call: timers call again.
+        """
+        total = 0
+        for _ in range(_PURGES):
+            with self._database.connection() as connection:
+                values = {"days": days, "limit": _PURGE}
+                gone = connection.execute(query("runs_purge", self._schema), values).rowcount
+            total += gone
+            if gone < _PURGE:
+                break
+        return total
 
     def _cancel(self, connection: Connection, runs: Sequence[UUID], code: str, message: str) -> None:
         error = Jsonb({"code": code, "message": message, "hint": ""})

@@ -9,10 +9,11 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+import psycopg
 from psycopg import errors as pg
 from psycopg.types.json import Jsonb
 
-from shared.adapters.postgres.database import Connection, Database
+from shared.adapters.postgres.database import Connection, Database, translate
 from shared.adapters.postgres.runs import Runs
 from shared.adapters.postgres.slices import error_body
 from shared.errors import AppError, ConflictError, FencedError, NotFoundError
@@ -105,6 +106,8 @@ class Schedules:
                 f"entity {choice.entity_uid}: has a schedule already",
                 hint=f"GET /api/v1/schedules?entity_uid={choice.entity_uid}, then PUT that one",
             ) from None
+        except psycopg.Error as error:
+            raise translate(error, self._database.server.name) from None
         return self.schedule(uid)
 
     def change_schedule(self, uid: UUID, choice: ScheduleChoice, actor: str) -> ScheduleView:

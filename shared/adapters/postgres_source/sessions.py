@@ -27,6 +27,7 @@ from shared.errors import (
     SourceThrottledError,
     SourceUnavailableError,
 )
+from shared.platform import root_certificates
 from shared.sql import query
 
 MINIMUM_SERVER = 130_000  # xid8 and pg_current_snapshot()
@@ -172,16 +173,12 @@ class Sessions:
             "user": credentials.user,
             "password": credentials.password,
             "sslmode": address.sslmode,
-            "sslrootcert": self._authorities(),
+            "sslrootcert": root_certificates(address.sslmode, self._sslrootcert),
             "connect_timeout": _CONNECT_TIMEOUT_S,
             "application_name": "tributary",
             "autocommit": True,
             "prepare_threshold": None,  # prepared statements do not survive a transaction pooler
         }
-
-    def _authorities(self) -> str | None:
-        """Whose certificates count: those of POSTGRES_SSLROOTCERT, else the system's (which only verify-full takes)."""
-        return self._sslrootcert or ("system" if self._address.sslmode == "verify-full" else None)
 
     def _credentials(self) -> _Credentials:
         try:

@@ -5,3 +5,4 @@ JOIN {schema}.entities e ON e.uid = t.entity_uid
 JOIN {schema}.connectors c ON c.uid = e.connector_uid
 WHERE t.describe AND e.sync_enabled AND NOT e.is_deleted AND c.is_active
 GROUP BY e.connector_uid
+ORDER BY random() -- so that one that is slow to answer is not always first

@@ -21,7 +21,7 @@ UPDATE {schema}.erp_sync_state t SET
                             SELECT 1 FROM {schema}.missing_keys m JOIN {schema}.entities e ON e.uid = m.entity_uid
                             WHERE m.entity_uid = t.entity_uid AND m.passes < e.delete_after_missing)
                         THEN coalesce(%(probe)s::jsonb ->> 'deletes', t.deletes_seen) ELSE t.deletes_seen END,
-    unproven_snapshots = %(unproven_snapshots)s,
+    unproven_snapshots = coalesce(%(unproven_snapshots)s::int, t.unproven_snapshots),
     deletes_barred = t.deletes_barred AND NOT %(swept)s
 FROM (
     SELECT r.entity_uid, r.purpose, e.updated_at > r.created_at AS outdated,

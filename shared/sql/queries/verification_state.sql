@@ -1,3 +1,3 @@
-SELECT e.delta_strategy AS strategy, t.watermark, t.probe, t.last_sync_at IS NOT NULL AS synced,
+SELECT e.delta_strategy AS strategy, t.watermark, t.probe, t.fresh_at IS NOT NULL AS synced,
        t.deletes_barred AS reread_due
 FROM {schema}.entities e JOIN {schema}.erp_sync_state t ON t.entity_uid = e.uid WHERE e.uid = %(entity)s

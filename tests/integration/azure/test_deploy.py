@@ -15,8 +15,8 @@ ORDER = [
     "group create", "ad app create", "rest patch applications(appId='*')", "rest patch applications(appId='*')",
     "ad sp create", "rest post appRoleAssignedTo", "rest post appRoleAssignedTo", "deployment group create",
     "rest post appRoleAssignedTo", "rest post appRoleAssignedTo",
-    "postgres flexible-server microsoft-entra-admin create", "functionapp deployment source config-zip",
-    "rest post start",
+    "postgres flexible-server microsoft-entra-admin create", "rest post refresh",
+    "functionapp deployment source config-zip", "rest post start",
 ]  # fmt: skip
 
 
@@ -107,11 +107,12 @@ def test_a_second_run_changes_only_what_a_deployment_is(scripts: Scripts) -> Non
     before = copy.deepcopy(scripts.cloud)
     deployed(scripts)
     assert written(scripts) == [
-        "rest post stop", "deployment group create", "rest post start", "functionapp deployment source config-zip",
+        "rest post stop", "deployment group create", "rest post start", "rest post refresh",
+        "functionapp deployment source config-zip",
     ]  # fmt: skip
-    assert {k: v for k, v in scripts.cloud.items() if k != "calls"} == {
-        k: v for k, v in before.items() if k != "calls"
-    }
+    for each in ("calls", "resolved"):
+        before.pop(each)
+    assert {name: scripts.cloud[name] for name in before} == before
 
 
 def test_roles_that_somebody_added_stay(scripts: Scripts) -> None:
@@ -207,6 +208,57 @@ def test_only_our_own_pending_private_endpoints_are_approved(scripts: Scripts) -
         for one in scripts.cloud["connections"]
     ]
     assert states == ["Approved", "Pending"]
+
+
+def test_an_endpoint_that_does_not_show_is_waited_for_and_named(scripts: Scripts) -> None:
+    done = deployed(scripts)
+    asked = [
+        words for words in scripts.calls() if words[:3] == ["network", "private-endpoint-connection", "list"]
+    ]
+    assert len(asked) == 3
+    assert "pg does not show yet" in done.err
+
+
+# what a first deployment meets
+
+
+def test_a_package_is_tried_again_while_the_apps_roles_are_on_their_way(scripts: Scripts) -> None:
+    command = "functionapp deployment source config-zip"
+    scripts.cloud["faults"] = {command: {"says": "ERROR: 403 from the container", "times": 2}}
+    deployed(scripts)
+    assert [read(words).command for words in scripts.calls()].count(command) == 3
+    assert scripts.cloud["published"] is not None
+
+
+def test_settings_that_are_secrets_are_resolved_once_the_roles_stand(scripts: Scripts) -> None:
+    deployed(scripts)
+    assert scripts.cloud["resolved"] == 1
+    scripts.cloud["faults"] = {"rest": {"when": "configreferences", "says": "ERROR: Forbidden"}}
+    assert "may be missing until tomorrow" in deployed(scripts).err
+
+
+@pytest.mark.parametrize("provider", ["Microsoft.App", "Microsoft.EventGrid"])
+def test_a_provider_that_no_template_registers_is_asked_for(scripts: Scripts, provider: str) -> None:
+    scripts.cloud["providers"] = {provider: "NotRegistered"}
+    assert f"az provider register --namespace {provider} --wait" in refused(scripts)
+    assert scripts.writes() == []
+
+
+def test_whoever_may_not_read_the_subscription_deploys_all_the_same(scripts: Scripts) -> None:
+    scripts.cloud["faults"] = {"provider show": {"says": "ERROR: (AuthorizationFailed) no"}}
+    deployed(scripts)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ((), True),
+        (("--parameter", 'alertEmails=["a@example.com"]'), False),
+        (("--parameter", "alertsEnabled=false"), False),
+    ],
+)
+def test_alerts_that_nobody_is_told_of_are_said(scripts: Scripts, more: tuple[str, ...], said: bool) -> None:
+    assert ("nobody is told of alerts" in deployed(scripts, *more).err) is said
 
 
 # Data Factory's triggers
@@ -400,6 +452,17 @@ def test_prod_makes_a_plain_role_as_the_administrators_group(scripts: Scripts) -
     assert (given["DATABASE_USER"], given["DATABASE_TOKEN"]) == ("Data DBAs", "token-for-oss-rdbms")
     assert given["APP_ROLE"] == "id-tributary-dev"
     assert scripts.cloud["administrators"] == []
+
+
+def test_a_package_from_elsewhere_brings_no_python_so_one_is_made(scripts: Scripts) -> None:
+    python = scripts.root / ".venv" / "bin" / "python"
+    scripts.stand_in(
+        "make", f'mkdir -p "{python.parent}"; printf "#!/bin/sh\n" >"{python}"; chmod +x "{python}"'
+    )
+    package = scripts.folder / "mine.zip"
+    package.write_bytes(b"mine")
+    deployed(scripts, "--database-role", "sql", "--zip", str(package))
+    assert python.exists()
 
 
 def test_a_role_that_could_not_be_made_say_where_to_run_it(scripts: Scripts) -> None:

@@ -10,9 +10,11 @@ from uuid import UUID, uuid4
 import pytest
 
 from shared.errors import ConflictError, NotFoundError
+from shared.messages import traceparent_of
 from shared.sharing.claims import Ignore, Wait
 from shared.sharing.model import ANY_ADDRESS
 from shared.sharing.views import Actor, State
+from shared.telemetry import span
 from tests.integration.sharing.conftest import ADA, BEN, FINANCE, PACK, WORKSPACE, Store
 
 
@@ -31,6 +33,15 @@ def test_upload_is_a_pack_with_its_application_and_message(store: Store) -> None
     assert store.applications.send_outbox(lambda body, delay: sent.append(f"{delay} {body}")) == 1
     assert sent == [f'0 {{"v":1,"id":"{store.application_of(pack.id)}","traceparent":""}}']
     assert store.applications.send_outbox(lambda *_: None) == 0
+
+
+def test_message_stays_in_the_trace_of_the_upload(store: Store) -> None:
+    trace = f"00-{'a' * 32}-{'b' * 16}-01"
+    with span("request", trace):
+        store.upload()
+    sent: list[str] = []
+    store.applications.send_outbox(lambda body, delay: sent.append(body))
+    assert [traceparent_of(body.encode()) for body in sent] == [trace]
 
 
 def test_same_bytes_of_an_unfinished_pack_change_nothing(store: Store) -> None:

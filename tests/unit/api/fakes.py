@@ -28,7 +28,7 @@ from shared.sync.consent import Consent
 from shared.sync.description import ApiColumn, ApiDescription
 from shared.sync.discovery import discover
 from shared.sync.nights import Standing
-from shared.sync.plan import Plan
+from shared.sync.plan import KINDS, Plan
 from shared.sync.windows import Window
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -356,7 +356,7 @@ class FakePlanning:
         return [], stored
 
     def plan(self, _subject: None, _source: Any, mode: Any) -> Plan:
-        rows = dict.fromkeys(("fetched", "insert", "update", "unchanged", "superseded", "reject"), 0)
+        rows = dict.fromkeys(KINDS, 0)
         return Plan(mode, True, True, "hash", None, rows, {}, 0, 0, None, True, 0, 1, 0.0)
 
 

@@ -155,8 +155,29 @@ class _Evaluator:
         """The one that is declared, or a list where a loop declares them; None where a condition leaves it out."""
         node = _given(declared)
         if node.type == "for_statement":
-            return [self._one(declared, body, scope, build) for body, scope in self._loop(node, {})]
+            rounds = self._loop(node, {})
+            self._refuse_equal_names(declared, rounds)
+            return [self._one(declared, body, scope, build) for body, scope in rounds]
         return self._one(declared, node, {}, build)
+
+    def _refuse_equal_names(self, declared: Declaration, rounds: list[tuple[Node, dict[str, Any]]]) -> None:
+        """Azure takes equal names for one resource defined twice, also where a condition leaves one of them out."""
+        bodies = [
+            (body.named_children[-1] if body.type == "if_statement" else body, at) for body, at in rounds
+        ]
+        names = [self._identity(body, scope) for body, scope in bodies]
+        if any(name in names[:i] for i, name in enumerate(names)):
+            raise BicepError(f"{self.template.path.name}: {declared.name} is defined twice under one name")
+
+    def _identity(self, body: Node, scope: dict[str, Any]) -> list[Any]:
+        """What tells a resource from the others of its loop."""
+        given = {
+            text(each.named_children[0]): each.named_children[1]
+            for each in body.named_children
+            if each.type == "object_property"
+        }
+        found = [self.evaluate(given[part], scope) for part in ("name", "parent", "scope") if part in given]
+        return [each.id if isinstance(each, Resource) else each for each in found]
 
     def _one(
         self, declared: Declaration, node: Node, scope: dict[str, Any], build: Callable[..., Any]

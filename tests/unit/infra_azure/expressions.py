@@ -59,13 +59,13 @@ FUNCTIONS: dict[str, tuple[int, int, Callable[..., Any]]] = {
     "concat": (1, 99, lambda *parts: "".join(map(str, parts))),
     "formatDateTime": (1, 2, _formatted),
     "if": (3, 3, lambda condition, yes, no: yes if condition else no),
-    "length": (1, 1, len),
+    "join": (2, 2, lambda parts, between: between.join(parts)),
     "mul": (2, 2, lambda a, b: a * b),
     "not": (1, 1, lambda a: not a),
+    "skip": (2, 2, lambda parts, count: parts[count:]),
+    "split": (2, 2, lambda text, between: text.split(between)),
     "startsWith": (2, 2, lambda text, start: text.lower().startswith(start.lower())),
     "string": (1, 1, str),
-    "sub": (2, 2, lambda a, b: a - b),
-    "substring": (3, 3, lambda text, start, length: text[start : start + length]),
 }
 ROOTS = {
     "activity": 1,

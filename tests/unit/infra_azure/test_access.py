@@ -164,6 +164,19 @@ def postgres_parameters(environment: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_no_parameter_is_set_that_the_service_keeps_to_itself(environment: str) -> None:
+    """Of what we would set, these are read-only on a flexible server; a deployment that names one is refused."""
+    read_only = {
+        "log_connections",
+        "log_disconnections",
+        "log_hostname",
+        "log_replication_commands",
+        "log_timezone",
+    }
+    assert not read_only & set(postgres_parameters(environment))
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_connections_are_pooled_by_transaction(environment: str) -> None:
     assert postgres_parameters(environment)["pgbouncer.enabled"] == "true"
     assert postgres_parameters(environment)["pgbouncer.pool_mode"] == "transaction"

@@ -89,6 +89,21 @@ def test_every_document_is_deployed() -> None:
             assert f"../data_factory/{kind}/{path.name}'" in module
 
 
+def texts(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        node = list(node.values())
+    if isinstance(node, list):
+        return [text for each in node for text in texts(each)]
+    return [node] if isinstance(node, str) else []
+
+
+def test_no_text_would_be_taken_for_an_expression_of_the_template() -> None:
+    """In a template a text in square brackets is a formula unless it is escaped; ours needs no escaping to be right."""
+    loaded = [path for kind in KINDS for path in files(kind)] + sorted((INFRA / "monitoring").glob("*.json"))
+    found = {text for path in loaded for text in texts(json.loads(path.read_text()))}
+    assert not [text for text in found if text.startswith("[") and text.endswith("]")]
+
+
 def test_triggers_come_when_they_should() -> None:
     def schedule(name: str) -> dict[str, Any]:
         return factory().documents["trigger"][name].properties["typeProperties"]["recurrence"]

@@ -31,7 +31,7 @@ def queries() -> dict[str, str]:
 def said_by_the_code() -> set[str]:
     """Every event that the code logs."""
     texts = "".join(path.read_text() for path in (ROOT / "shared").rglob("*.py"))
-    return set(re.findall(r"(?:log|tell)\(\s*\"([a-z_]+)\"", texts))
+    return set(re.findall(r"(?:log|tell|_each)\(\s*\"([a-z_]+)\"", texts))
 
 
 @pytest.mark.parametrize(("where", "query"), queries().items())
@@ -74,6 +74,19 @@ def test_silence_is_noticed_of_every_timer_that_exists() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["failed-runs", "three-failures-in-a-row"])
+def test_runs_that_no_slice_lived_to_end_count_as_failed(name: str) -> None:
+    """A poisoned run ends without `run_ended`, and LOG_LEVEL may hide that line; the watch reads the runs themselves."""
+    (rule,) = [each for each in read("alerts.json") if each["name"] == name]
+    assert "'run_ended'" in rule["query"] and "'health_failed_run'" in rule["query"]
+
+
+def test_silence_is_judged_by_the_app_as_well_as_by_the_host() -> None:
+    """The host samples its requests and may lose some; a timer that told of itself is not silent."""
+    (rule,) = [each for each in read("alerts.json") if each["name"] == "missing-heartbeats"]
+    assert "AppRequests" in rule["query"] and "action == 'beat'" in rule["query"]
+
+
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_every_alert_is_deployed_and_told_to_somebody(environment: str) -> None:
     rules = deployed(environment).of_type("Microsoft.Insights/scheduledQueryRules")
@@ -93,6 +106,14 @@ def test_alert_looks_at_least_as_far_back_as_it_waits() -> None:
         assert minutes[each["over"]] >= minutes[each["every"]], each["name"]
         assert each["severity"] in range(5)
         assert len(each["description"]) > 40, "the person who is woken needs a next step"
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_saved_queries_can_be_deployed_again(environment: str) -> None:
+    """The service answers 409 to a saved search that is there already, unless it is told to overwrite any."""
+    saved = deployed(environment).of_type("Microsoft.OperationalInsights/workspaces/savedSearches")
+    assert len(saved) == len(read("queries.json"))
+    assert {each.body["properties"]["etag"] for each in saved} == {"*"}
 
 
 def test_workbook_shows_freshness_throughput_failures_and_cost() -> None:

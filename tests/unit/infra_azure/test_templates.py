@@ -153,6 +153,24 @@ def test_subscription_creates_the_group_and_what_is_in_it() -> None:
     assert found.modules["tributary"].outputs["functionAppName"] == found.outputs["functionAppName"]
 
 
+def test_azd_finds_the_group_and_destroy_knows_it_as_ours() -> None:
+    found = deploy(INFRA / "subscription.bicep", ASKED | {"environmentName": "dev", "tags": {"owner": "me"}})
+    assert found.resources[0].body["tags"] == {
+        "owner": "me", "application": "tributary", "environment": "dev", "azd-env-name": "dev",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("address", "admitted"), [("", ["192.0.2.0/24"]), ("203.0.113.7", ["192.0.2.0/24", "203.0.113.7/32"])]
+)
+def test_one_address_more_may_be_let_in_by_name(address: str, admitted: list[str]) -> None:
+    office = {"name": "office", "from": "192.0.2.0", "to": "192.0.2.255", "cidr": "192.0.2.0/24"}
+    given = {"environmentName": "dev", "allowedIpRanges": [office], "allowedIpAddress": address}
+    (app,) = deploy(INFRA / "subscription.bicep", ASKED | given).of_type("Microsoft.Web/sites")
+    rules = app.body["properties"]["siteConfig"]["ipSecurityRestrictions"]
+    assert [each["ipAddress"] for each in rules] == admitted
+
+
 @pytest.mark.parametrize("environment", ["dev", "prod", "ab"])
 def test_names_are_such_as_their_services_take(environment: str) -> None:
     found = deploy(INFRA / "main.bicep", ASKED | {"environmentName": environment})
@@ -192,6 +210,10 @@ def test_environment_name_that_makes_names_too_long_is_refused() -> None:
             "known at the start",
         ),
         (RUNTIME + "  name: 'z'\n}\nvar b = [for c in [first.properties.x]: c]\n", "known at the start"),
+        (
+            "resource a 'A/b@2020-01-01' = [for c in [1, 2]: if (c == 1) {\n  name: 'x'\n}]\n",
+            "defined twice under one name",
+        ),
     ],
 )
 def test_what_the_compiler_would_refuse_is_refused(written, source: str, said: str) -> None:

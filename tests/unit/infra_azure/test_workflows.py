@@ -52,6 +52,22 @@ def test_actions_are_pinned(path: Path) -> None:
         assert PINNED.fullmatch(step["uses"]) if "uses" in step else step["run"]
 
 
+# The first majors that run on Node 24; runners have no older one any more.
+ON_NODE_24 = {
+    "actions/checkout": 5,
+    "actions/setup-python": 6,
+    "actions/upload-artifact": 6,
+    "actions/download-artifact": 7,
+    "azure/login": 3,
+}
+
+
+@pytest.mark.parametrize("path", PATHS, ids=named)
+def test_actions_run_on_the_node_that_runners_have(path: Path) -> None:
+    for name, _, version in (step["uses"].partition("@") for step in steps(path) if "uses" in step):
+        assert int(version.removeprefix("v").partition(".")[0]) >= ON_NODE_24[name], name
+
+
 @pytest.mark.parametrize("path", PATHS, ids=named)
 def test_rights_are_no_wider_than_needed(path: Path) -> None:
     assert read(path.stem)["permissions"] == {"contents": "read"}

@@ -142,6 +142,9 @@ class MemoryChunk:
                 found.append((row[ROW], held[ROW_HASH], held[VERSION], held["deleted"], held["at"]))
         return pl.DataFrame(found, schema=dict(KNOWN_SCHEMA), orient="row")
 
+    def absent_parents(self, reference: Any, sought: pl.DataFrame) -> pl.Series:
+        raise NotImplementedError("parents are shown on PostgreSQL")
+
     def others_wrote_since(self, moment: datetime) -> bool:
         return self.target.others_wrote
 

@@ -276,6 +276,13 @@ def test_blanks_as_python_writes_them_stay_on_the_quick_way() -> None:
     read_columns(json.dumps({"rows": [{"data": {"k": "a", "v": i}} for i in range(3)]}).encode())
 
 
+@pytest.mark.parametrize("cursor", ["a]b", '["a","b"]', '[{"k":"a"}]', "]}]", "}],"])
+def test_brackets_in_a_cursor_behind_the_rows_stay_on_the_quick_way(cursor: str) -> None:
+    body = wrapped('{"k":"a"}', '{"k":"b"}', tail=f',"next_cursor":{json.dumps(cursor)},"has_more":true')
+    page = both_ways(body, config("k"))
+    assert (page.frame["c0"].to_list(), page.envelope.next_cursor) == (["a", "b"], cursor)
+
+
 @pytest.mark.parametrize(
     "rows",
     [

@@ -4,13 +4,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from threading import Event
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from shared.errors import AppError, SourceProtocolError, SourceRefusedError, SourceUnavailableError
-from shared.sync.detect import Detected, Detector, DueEntity, in_turn, is_changed, question
+from shared.sync import detect
+from shared.sync.detect import Detected, Detector, DueEntity, is_changed, question
 from shared.sync.fetch import Probe
 from shared.sync.model import VersionSpec
 
@@ -78,6 +80,8 @@ class Fleet:
     errors: Mapping[object, AppError] = field(default_factory=dict)
     asked: Counter[object] = field(default_factory=Counter)
     opened: Counter[UUID] = field(default_factory=Counter)
+    hanging: UUID | None = None
+    released: Event = field(default_factory=Event)
 
     def source(self, connector_uid: UUID) -> Any:
         self.opened[connector_uid] += 1
@@ -91,6 +95,8 @@ class _Source:
 
     def probe(self, slug: str, lower: str | None, parameters: Mapping[str, str]) -> Probe:
         self.fleet.asked[self.connector] += 1
+        if self.connector == self.fleet.hanging:
+            assert self.fleet.released.wait(30), "nobody went on without it"
         for name in (slug, self.connector):
             if name in self.fleet.errors:
                 raise self.fleet.errors[name]
@@ -109,8 +115,10 @@ def look(fleet: Fleet, due: list[DueEntity], budget_s: float = 60.0) -> Counter[
 
 
 def test_connectors_take_turns() -> None:
-    order = [e.connector_uid.int for e in in_turn([*entities(1, 3), *entities(2, 1), *entities(3, 2)])]
-    assert order == [1, 2, 3, 1, 3, 1]
+    found: list[Detected] = []
+    due = [*entities(1, 3), *entities(2, 1), *entities(3, 2)]
+    Detector(Fleet(), Clock(), concurrency=1, budget_s=60.0).look(due, found.append)
+    assert [one.entity.connector_uid.int for one in found] == [1, 2, 3, 1, 3, 1]
 
 
 @pytest.mark.parametrize("error", [SourceUnavailableError("down"), SourceRefusedError("401")])
@@ -127,6 +135,21 @@ def test_connector_is_looked_up_once_a_tick_however_many_tables_it_has() -> None
     Detector(fleet, Clock(), concurrency=20, budget_s=60.0).look(due, lambda _: None)
     assert fleet.opened == {UUID(int=1): 1, UUID(int=2): 1}
     assert fleet.asked.total() == 100
+
+
+def test_connector_that_hangs_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detect, "_QUIET_S", 0.01)
+    fleet, found, calls = Fleet(hanging=UUID(int=1)), list[Detected](), list[int]()
+
+    def meanwhile() -> None:
+        # Nothing answers any more: all that could be found was reported before the connector that hangs lets go.
+        calls.append(len(found))
+        fleet.released.set()
+
+    due = [*entities(1, 50), *entities(2, 50)]
+    Detector(fleet, Clock(), concurrency=5, budget_s=60.0).look(due, found.append, meanwhile)
+    assert calls[0] == 50 and {one.entity.connector_uid.int for one in found[:50]} == {2}
+    assert Counter(one.outcome for one in found) == {"unchanged": 100}
 
 
 def test_one_tables_failure_touches_no_other() -> None:

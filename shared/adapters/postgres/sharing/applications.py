@@ -32,6 +32,7 @@ from shared.sharing.ports import Contribution
 from shared.sharing.redaction import redacted
 from shared.sharing.views import Actor, State
 from shared.sql import sharing_query
+from shared.telemetry import traceparent
 
 Also = Callable[[Connection], None]
 Contributed = tuple[str, Sequence[Contribution]]
@@ -220,7 +221,7 @@ def enqueue(
 ) -> None:
     """The application's message, sent once the transaction is committed."""
     values = {"application": application_uid, "due_at": due_at, "delay_s": delay_s}
-    connection.execute(sharing_query("outbox_insert"), values)
+    connection.execute(sharing_query("outbox_insert"), values | {"traceparent": traceparent()})
 
 
 def start(connection: Connection, pack_id: UUID, version: int, start_at: datetime | None, by: Actor) -> UUID:
