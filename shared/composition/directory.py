@@ -241,8 +241,10 @@ def notice_of(event: str, view: PackView, detail: str, audience: Audience) -> No
         case "approval_waiting":
             return approval_waiting(pack, detail, audience)
         case "drift":
-            fingerprint = hashlib.sha256(f"{view.id}|{detail}".encode()).hexdigest()[:32]
-            return drift_found(view.workspace, [f"{view.name}: {detail}"], fingerprint, audience)
+            # What drifts again after a repair, which is a version, is news.
+            said = f"{view.id}|{view.version}|{detail}"
+            fingerprint = hashlib.sha256(said.encode()).hexdigest()[:32]
+            return drift_found(view.workspace, [f"{view.name}: {detail}"], fingerprint, audience, view.id)
         case "pack_failed" if view.state is State.PARTIAL:
             return pack_failed(pack, "PARTIAL", detail, audience)
         case "pack_failed" if view.state is State.VALIDATION_FAILED:

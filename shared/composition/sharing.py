@@ -16,11 +16,12 @@ from shared.adapters.postgres.sharing.leases import PostgresLeases
 from shared.adapters.postgres.sharing.ownership import Ownership
 from shared.adapters.postgres.sharing.packs import Packs
 from shared.adapters.postgres.sharing.plans import Plans
+from shared.adapters.postgres.sharing.rotations import Rotations
 from shared.adapters.postgres.sharing.tenants import Tenants
 from shared.adapters.postgres.sharing.uploads import Uploads
 from shared.adapters.storage_queue import StorageQueue
 from shared.composition.directory import DirectoryParts
-from shared.errors import ConfigurationError, QueueUnavailableError
+from shared.errors import QueueUnavailableError
 from shared.messages import NamedMessage, parse_named_message
 from shared.secrets import CachedVault, DirectoryVault, SecretStore
 from shared.settings import Settings
@@ -28,6 +29,7 @@ from shared.sharing.claims import Claim
 from shared.sharing.drift import DriftWatch
 from shared.sharing.ports import Vault, Workspace
 from shared.sharing.provision import Outside, Provisioner, Stores
+from shared.sharing.rotate import TokenRotation
 from shared.sharing.workflow import Workflow
 from shared.telemetry import log, traceparent
 
@@ -46,17 +48,6 @@ class MonotonicClock:
     def sleep(self, seconds: float) -> None:
         """Wait."""
         time.sleep(seconds)
-
-
-class NoVault:
-    """Stands in where no vault is set: an activation link may lie nowhere else."""
-
-    def put(self, name: str, value: str) -> None:
-        """Always raises ConfigurationError."""
-        raise ConfigurationError(
-            f"secret {name!r}: no vault to put an activation link into",
-            hint="set KEY_VAULT_URL; on one machine LOCAL_VAULT_DIR",
-        )
 
 
 class Sharing:
@@ -79,6 +70,7 @@ class Sharing:
         self.settings, self.home, self.database, self.directory = settings, home, database, directory
         self.key_vault, self.queue_named, self.now, self.lease_s = vault, queue_named, now, lease_s
         self._open_wire = open_wire
+        self._wires: dict[str, Wire] = {}
         self._workspaces: dict[str, Workspace] = {}
 
     def provision(self, body: bytes, message_id: str, dequeue_count: int) -> None:
@@ -88,10 +80,14 @@ class Sharing:
         self.send_outbox()
 
     def remind(self) -> None:
-        """Send again what is due and has no message of late."""
-        self.applications.remind()
-        self.send_outbox()
-        self.provisioner.say_again()
+        """Send again what is due and has no message of late; say, and settle, what was cut off."""
+        try:
+            self.applications.remind()
+            self.send_outbox()
+        finally:
+            # Neither needs the queue.
+            self.provisioner.say_again()
+            self.rotation.settle()
 
     def watch(self) -> None:
         """Look whether workspaces still hold what packs gave them."""
@@ -156,14 +152,14 @@ class Sharing:
         return PostgresJournal(self.database, claim, lease_s=self.lease_s, leases=self.leases)
 
     @cached_property
-    def vault(self) -> Vault:
-        """Where activation links go."""
+    def vault(self) -> Vault | None:
+        """Where activation links go; they may lie nowhere else."""
         if self.key_vault is not None:
             return self.key_vault
         folder = self.settings.local_vault_dir
         if folder and self.settings.auth_mode == "local":
             return CachedVault(DirectoryVault(Path(folder)))
-        return NoVault()
+        return None
 
     @cached_property
     def provisioner(self) -> Provisioner:
@@ -195,12 +191,20 @@ class Sharing:
         )
 
     @cached_property
+    def rotation(self) -> TokenRotation:
+        """What rotates tokens."""
+        rotations = Rotations(self.database, self.leases)
+        return TokenRotation(rotations, self.stores.ownership, self.outside, log)
+
+    @cached_property
     def workflow(self) -> Workflow:
         """What people do with share packs."""
         return Workflow(
             stores=self.stores,
             outside=self.outside,
             uploads=Uploads(self.database),
+            rotation=self.rotation,
+            workspace_until=self._workspace_until,
             send_outbox=self.send_outbox,
             now=self.now,
         )
@@ -231,5 +235,15 @@ class Sharing:
         from shared.adapters.databricks.workspace import DatabricksWorkspace
 
         if url not in self._workspaces:
-            self._workspaces[url] = DatabricksWorkspace(self._open_wire(url))
+            self._workspaces[url] = DatabricksWorkspace(self._wire(url))
         return self._workspaces[url]
+
+    def _workspace_until(self, url: str, moment: float) -> Workspace:
+        from shared.adapters.databricks.workspace import DatabricksWorkspace
+
+        return DatabricksWorkspace(self._wire(url).until(moment))
+
+    def _wire(self, url: str) -> "Wire":
+        if url not in self._wires:
+            self._wires[url] = self._open_wire(url)
+        return self._wires[url]

@@ -8,6 +8,7 @@
                plan_* are its parts, one for each kind of thing
     approval   Plan, policy -> who must sign
     apply      Plan -> journalled calls    resumable after any of them; apply_* are its parts
+    rotate     Plan -> one journalled call, asked for by a person
     exposure   contributions -> who can read what, now or on a day
 
 Pure but for the Protocols in `ports`; the adapters that fulfil them live in shared/adapters.

@@ -46,7 +46,7 @@ class Application:
     workspace: Workspace
     journal: Journal
     leases: Leases
-    vault: Vault
+    vault: Vault | None
     clock: Clock
     budget_s: float = BUDGET_S
     again: bool = False

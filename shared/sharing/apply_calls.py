@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass
 from hashlib import sha256
 
-from shared.errors import PermanentError
+from shared.errors import ConfigurationError, PermanentError
 from shared.sharing.errors import MissingError, WorkspaceUnavailableError
-from shared.sharing.model import AllowedIps
+from shared.sharing.model import AllowedIps, RecipientType
 from shared.sharing.observed import ObservedRecipient
 from shared.sharing.plan_actions import (
     Action,
@@ -34,6 +34,12 @@ class LinkLostError(PermanentError):
     code = "activation_link_lost"
 
 
+class LinkNotStoredError(LinkLostError):
+    """The token is there, but the vault did not take its link, which can be read again until it is used."""
+
+    code = "activation_link_not_stored"
+
+
 def secret_name(workspace: str, recipient: str) -> str:
     """Where the activation link of a recipient lies; a later link replaces an earlier one in its place."""
     said = re.sub(r"[^a-z0-9]+", "-", recipient.lower()).strip("-")[:80]
@@ -41,12 +47,22 @@ def secret_name(workspace: str, recipient: str) -> str:
     return f"activation-{said}-{digest}"
 
 
+def require_vault(vault: Vault | None, recipient: str) -> Vault:
+    """Raise ConfigurationError where there is none, before a token is made whose link could lie nowhere."""
+    if vault is None:
+        raise ConfigurationError(
+            f"recipient {recipient}: no vault to put its activation link into",
+            hint="set KEY_VAULT_URL; on one machine LOCAL_VAULT_DIR",
+        )
+    return vault
+
+
 @dataclass(frozen=True, slots=True)
 class Calls:
     """Carries out actions on one workspace; every method may raise the workspace's and the vault's errors."""
 
     workspace: Workspace
-    vault: Vault
+    vault: Vault | None
     url: str
 
     def carry_out(self, action: Action) -> Result:
@@ -59,8 +75,11 @@ class Calls:
             case Objects(changes):
                 self.workspace.update_share(name, changes)
             case NewRecipient(recipient):
+                if recipient.type is RecipientType.D2O:
+                    require_vault(self.vault, name)
                 result = self._deliver(name, self.workspace.create_recipient(recipient))
             case Tokens(_, old_expires_in_s):
+                require_vault(self.vault, name)
                 result = self._deliver(
                     name, self.workspace.rotate_token(name, old_expires_in_s=old_expires_in_s)
                 )
@@ -99,11 +118,11 @@ class Calls:
             return {}
         secret = secret_name(self.url, recipient)
         try:
-            self.vault.put(secret, token.activation_url)
+            require_vault(self.vault, recipient).put(secret, token.activation_url)
         except PermanentError as error:
-            raise LinkLostError(
+            raise LinkNotStoredError(
                 f"recipient {recipient}: its activation link could not be stored: {error}",
-                hint="put the vault right, then provision the share pack again: the link is then read anew",
+                hint="put the vault right, then ask for the same again: the link is then read anew",
             ) from error
         expiry = {"expires_at": token.expires_at.isoformat()} if token.expires_at else {}
         return {"secret_name": secret, "token_id": token.id, **expiry}

@@ -1,9 +1,10 @@
 """Whether a delivery may work on its application: a pure decision over the application's row, by PostgreSQL's clock."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 ApplicationStatus = Literal["queued", "running", "waiting", "done", "failed", "cancelled"]
@@ -30,6 +31,18 @@ class Claim:
     epoch: int
     attempts: int
     failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class RotationClaim:
+    """The right to work on the rotation of a token; `document` is its plan."""
+
+    rotation_uid: UUID
+    workspace: str
+    recipient: str
+    business_line: str
+    document: Mapping[str, Any]
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)

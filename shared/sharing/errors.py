@@ -12,6 +12,12 @@ class WorkspaceUnavailableError(TransientError):
     code = "workspace_unavailable"
 
 
+class LookCutShortError(TransientError):
+    """The time that a request has for looking at a workspace was up before the look was whole."""
+
+    code = "look_cut_short"
+
+
 class WorkspaceThrottledError(TransientError):
     """The workspace answered 429; `retry_after_s` is its wish, bounded."""
 

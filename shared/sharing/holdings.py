@@ -6,11 +6,20 @@ from typing import Any, cast
 from uuid import UUID
 
 from shared.sharing.model import AllowedIps, AnyAddress, Finding, PipelineType, Recipient, SharePack
-from shared.sharing.observed import ObservedRecipient, ObservedShare
-from shared.sharing.plan_actions import Action, Addresses, Comment, Kind, NewRecipient, PipelineBody
+from shared.sharing.observed import SELECT, ObservedObject, ObservedRecipient, ObservedShare
+from shared.sharing.plan_actions import (
+    Action,
+    Addresses,
+    Comment,
+    Grants,
+    Kind,
+    NewRecipient,
+    Objects,
+    PipelineBody,
+)
 from shared.sharing.plan_draft import Holdings
 from shared.sharing.ports import Contribution
-from shared.sharing.records import Facts, Owned
+from shared.sharing.records import Facts, Found, Owned
 
 
 def holdings_of(
@@ -79,6 +88,34 @@ def facts_of_share(share: ObservedShare) -> Facts:
     return Facts("share", share.name, {"comment": share.comment})
 
 
+def found_in(share: ObservedShare) -> tuple[Found, ...]:
+    """What the share holds and who reads it, as it was observed."""
+    readers = sorted(name for name, held in share.grants.items() if SELECT in held)
+    return (
+        *(_found(share.name, each) for each in share.objects),
+        *(Found(share.name, "grant", name) for name in readers),
+    )
+
+
+def gone_after(action: Action) -> tuple[Found, ...]:
+    """What was taken away once the action is done, whoever had brought it."""
+    match action.body:
+        case Grants(recipients) if action.kind is Kind.REVOKE:
+            return tuple(Found(action.target, "grant", name) for name in recipients)
+        case Objects(changes):
+            return tuple(
+                _found(action.target, change.was)
+                for change in changes
+                if change.action == "REMOVE" and change.was
+            )
+        case _:
+            return ()
+
+
+def _found(share: str, held: ObservedObject) -> Found:
+    return Found(share, "object", held.name, str(held.type or ""), (held.alias or "").lower())
+
+
 def facts_of_recipient(recipient: ObservedRecipient) -> Facts:
     """What was observed of a recipient that is adopted; its token is known by id and expiry only."""
     newest = max(
@@ -115,8 +152,9 @@ def _networks(allowed_ips: AllowedIps) -> list[str] | None:
 
 def _token(result: Mapping[str, str]) -> dict[str, Any]:
     known: dict[str, Any] = {name: result[name] for name in ("token_id", "secret_name") if name in result}
-    if expires := result.get("expires_at"):
-        known["token_expires_at"] = datetime.fromisoformat(expires)
+    if "token_id" in result:  # a token without an end must not inherit its predecessor's
+        expires = result.get("expires_at")
+        known["token_expires_at"] = datetime.fromisoformat(expires) if expires else None
     return known
 
 

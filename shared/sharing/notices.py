@@ -115,7 +115,11 @@ def token_expiring(
 
 
 def drift_found(
-    workspace: str, differences: Sequence[str], fingerprint: str, audience: Audience
+    workspace: str,
+    differences: Sequence[str],
+    fingerprint: str,
+    audience: Audience,
+    pack_id: UUID | None = None,
 ) -> Notice | None:
     """The workspace holds something else than our packs say; None for no differences. One notice a fingerprint."""
     if not differences:
@@ -125,7 +129,8 @@ def drift_found(
     text = f"{workspace} differs from what its share packs say:\n\n{shown}{more}"
     count = "1 difference" if len(differences) == 1 else f"{len(differences)} differences"
     subject = f"{workspace}: {count} from the share packs"
-    return _notice("drift_found", f"drift_found|{workspace}|{fingerprint}", subject, text, audience.of())
+    key = f"drift_found|{workspace}|{fingerprint}"
+    return _notice("drift_found", key, subject, text, audience.of(), pack_id)
 
 
 def _notice(

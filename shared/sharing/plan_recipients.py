@@ -1,10 +1,14 @@
 """What has to change about the recipients of a pack."""
 
+from datetime import UTC, datetime, timedelta
+
 from shared.sharing import plan_networks
 from shared.sharing.model import ANY_ADDRESS, AnyAddress, Recipient, RecipientType
-from shared.sharing.observed import AUTHENTICATION, ObservedRecipient
+from shared.sharing.observed import AUTHENTICATION, ObservedRecipient, ObservedToken
 from shared.sharing.plan_actions import Addresses, Comment, Kind, NewRecipient, Owner
 from shared.sharing.plan_draft import Draft, Ground
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 def plan_recipients(ground: Ground, draft: Draft) -> None:
@@ -81,6 +85,28 @@ def _update(wanted: Recipient, now: ObservedRecipient, draft: Draft) -> None:
         draft.act(Kind.COMMENT_RECIPIENT, wanted.name, Comment(wanted.comment), "its comment reads otherwise")
     if wanted.allowed_ips is not None:
         _addresses(wanted, now, draft)
+    if wanted.token_expiry_days is not None:
+        _expiry(wanted.name, wanted.token_expiry_days, now, draft)
+
+
+def _expiry(name: str, days: int, now: ObservedRecipient, draft: Draft) -> None:
+    """A token's life is said when its recipient is made: the request for another token takes none."""
+    newest = max(now.tokens, key=lambda token: token.created_at or _LONG_AGO, default=None)
+    if newest is not None and _life_days(newest) == days:
+        return
+    ends = "there is none now"
+    if newest is not None:
+        ends = f"today's ends {newest.expires_at:%Y-%m-%d}" if newest.expires_at else "today's never ends"
+    draft.warn(
+        f"recipient {name}: token_expiry_days {days} holds for the token that a recipient is created with only; {ends}."
+        f" POST /workflow/recipients/{name}/rotate-token makes another, which lives as long as the metastore says"
+    )
+
+
+def _life_days(token: ObservedToken) -> int | None:
+    if token.created_at is None or token.expires_at is None:
+        return None
+    return round((token.expires_at - token.created_at) / timedelta(days=1))
 
 
 def _addresses(wanted: Recipient, now: ObservedRecipient, draft: Draft) -> None:

@@ -4,11 +4,13 @@ Leaving something out never removes it, so what the pack contributed since is sp
 bring back is said.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from shared.sharing.model import Share, SharePack
 from shared.sharing.plan import contributions_of
 from shared.sharing.plan_draft import Holdings
+from shared.sharing.records import Found
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +21,18 @@ class Rollback:
     stays: tuple[str, ...]
 
 
-def rollback(earlier: SharePack, holdings: Holdings) -> Rollback:
-    """`earlier` with the removal of all that the pack contributed and that `earlier` does not want."""
+def rollback(earlier: SharePack, holdings: Holdings, found: Iterable[Found] = ()) -> Rollback:
+    """`earlier` with the removal of all that the pack contributed and that `earlier` does not want.
+
+    `found`: what shares held when they were adopted, which no pack brought.
+    """
     grants, objects, things = _contributed(holdings)
+    spared = []
+    for each in found:
+        brought = (grants if each.kind == "grant" else objects).get(each.share, set())
+        if each.name in brought:
+            brought.discard(each.name)
+            spared.append(f"{each.name} stays in {each.share}: it was there when the share was adopted")
     wanted = {share.name: share for share in earlier.shares}
     names = sorted({*wanted, *grants, *objects})
     shares = tuple(
@@ -29,7 +40,7 @@ def rollback(earlier: SharePack, holdings: Holdings) -> Rollback:
         for name in names
     )
     pack = replace(earlier, metadata=replace(earlier.metadata, strategy="UPDATE"), shares=shares)
-    return Rollback(pack, tuple(_stays(earlier, things)))
+    return Rollback(pack, (*sorted(spared), *_stays(earlier, things)))
 
 
 def _contributed(holdings: Holdings) -> tuple[dict[str, set[str]], dict[str, set[str]], set[str]]:

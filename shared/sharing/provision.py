@@ -15,7 +15,7 @@ from shared.sharing.apply_guards import ApplyGuards, StalePlanError
 from shared.sharing.approval import Approvals
 from shared.sharing.claims import Claim, Wait
 from shared.sharing.errors import LeaseHeldError
-from shared.sharing.holdings import facts_of_step, holdings_of, of_other_tenants
+from shared.sharing.holdings import facts_of_step, gone_after, holdings_of, of_other_tenants
 from shared.sharing.model import Finding, SharePack
 from shared.sharing.plan import Holdings, Plan
 from shared.sharing.ports import Clock, Contribution, Directory, Journal, Leases, Vault, Workspace
@@ -60,7 +60,7 @@ class Outside:
     workspace: Callable[[str], Workspace]
     leases: Leases
     journal: Callable[[Claim], Journal]
-    vault: Vault
+    vault: Vault | None
     directory: Directory | None
     clock: Clock
 
@@ -120,7 +120,8 @@ class Provisioner:
         begun = self.stores.plans.begun(job.claim.application_uid)
         if begun is not None:
             try:
-                self._apply(job, Plan.from_document(begun.document))
+                plan = Plan.from_document(begun.document)
+                self._apply(job, plan, (*_as_uploaded(job.pack), *self._unasked(), *plan.findings))
             except StalePlanError:
                 # Somebody else changed what was half done: what is left is planned, and signed, anew.
                 self.stores.plans.abandon(job.claim)
@@ -128,7 +129,7 @@ class Provisioner:
                 return
         refused = self._directory(job.content)
         if any(finding.severity == "error" for finding in refused):
-            self._refuse(job, refused)
+            self._refuse(job, (*_as_uploaded(job.pack), *refused))
             return
         for _ in range(_MAX_PLANS - 1):
             try:
@@ -141,15 +142,20 @@ class Provisioner:
 
     def _directory(self, content: SharePack) -> tuple[Finding, ...]:
         if self.outside.directory is None:
-            said = "the directory was not asked: GRAPH_TENANT_ID, GRAPH_CLIENT_ID and GRAPH_CLIENT_SECRET are not set"
-            return (Finding("warning", said),)
+            return self._unasked()
         return directory_findings(content, self.outside.directory, domains=self.domains)
+
+    def _unasked(self) -> tuple[Finding, ...]:
+        if self.outside.directory is not None:
+            return ()
+        said = "the directory was not asked: GRAPH_TENANT_ID, GRAPH_CLIENT_ID and GRAPH_CLIENT_SECRET are not set"
+        return (Finding("warning", said),)
 
     def _plan_and_apply(self, job: "_Job", findings: Sequence[Finding]) -> None:
         claim, pack, subject = job.claim, job.pack, Provisioning(job.content)
         plan = subject.plan(self._holdings(pack), subject.observe(job.workspace, {}, map))
         strange = of_other_tenants(job.content, pack.tenant, self.stores.ownership.owned(pack.workspace))
-        told = (*findings, *strange, *plan.findings)
+        told = (*_as_uploaded(pack), *findings, *strange, *plan.findings)
         if plan.errors or strange:
             self._refuse(job, told)
             return
@@ -173,14 +179,20 @@ class Provisioner:
             pack.id, pack.workspace, owned, self.stores.contributions.current(workspace=pack.workspace)
         )
 
-    def _apply(self, job: "_Job", plan: Plan, findings: Sequence[Finding] | None = None) -> None:
+    def _apply(self, job: "_Job", plan: Plan, findings: Sequence[Finding]) -> None:
         claim, pack = job.claim, job.pack
         before = self.stores.contributions.current(workspace=pack.workspace, pack_id=pack.id)
         # Said before anything is granted: who could read what is never told too small, whatever happens next.
         both = tuple({*before, *plan.contributions})
         self.stores.plans.begin(claim, plan.hash, (pack.workspace, both))
         self._record(pack, plan, self._journalled(claim, plan))
-        outcome = self._application(job, plan).run()
+        try:
+            outcome = self._application(job, plan).run()
+        except StalePlanError:
+            if not self.outside.journal(claim).entries():
+                # Nothing was called: what was said in advance is taken back, whoever decides about the next plan.
+                self.stores.plans.begin(claim, plan.hash, (pack.workspace, before))
+            raise
         if outcome.state == "CONTINUE":
             self.stores.applications.hand_on(claim)
             self.tell("share_pack_goes_on", share_pack=str(pack.id))
@@ -218,6 +230,8 @@ class Provisioner:
         ]
         if facts:
             self.stores.ownership.record(pack.workspace, facts, by=SERVICE, share_pack_id=pack.id)
+        gone = [each for position in done for each in gone_after(plan.actions[position])]
+        self.stores.ownership.forget(pack.workspace, gone)
 
     def _progress(self, pack: PackView, plan: Plan, step: Step) -> None:
         self.tell(
@@ -241,7 +255,7 @@ class Provisioner:
         job: "_Job",
         outcome: Outcome,
         kept: Sequence[Contribution],
-        findings: Sequence[Finding] | None,
+        findings: Sequence[Finding],
     ) -> None:
         state = State(outcome.state)
         error = None
@@ -292,6 +306,11 @@ class Provisioner:
             self.notify("approval_waiting", pack, _WAITS)
         elif pack.state in _TOLD:
             self.notify("pack_failed", pack, pack.error_message)
+
+
+def _as_uploaded(pack: PackView) -> tuple[Finding, ...]:
+    """What the file itself was warned of, which has its place there: it stays true whatever is planned."""
+    return tuple(f for f in pack.findings if f.severity == "warning" and f.place is not None)
 
 
 @dataclass(frozen=True, slots=True)

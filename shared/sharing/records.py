@@ -96,3 +96,17 @@ class Facts:
     kind: OwnedKind
     name: str
     content: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a share held, or who read it, when it was adopted: an object's full name, or a recipient's.
+
+    `object_type` and `alias` belong to objects, empty where the workspace gave none.
+    """
+
+    share: str
+    kind: Literal["object", "grant"]
+    name: str
+    object_type: str = ""
+    alias: str = ""

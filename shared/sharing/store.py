@@ -5,14 +5,14 @@ Reads take the tenants that their caller sees (None: all); what belongs to anoth
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from shared.errors import AppError
-from shared.sharing.claims import Claim, ClaimAnswer
+from shared.sharing.claims import Claim, ClaimAnswer, RotationClaim
 from shared.sharing.model import Finding, SharePack
-from shared.sharing.ports import Contribution
-from shared.sharing.records import Facts, Owned, Policy, Stored, StoredPlan, Tenant, Upload
+from shared.sharing.ports import Contribution, Journal
+from shared.sharing.records import Facts, Found, Owned, Policy, Stored, StoredPlan, Tenant, Upload
 from shared.sharing.views import Actor, Exposure, PackView, State, VersionView
 
 Tenants = frozenset[str] | None
@@ -176,9 +176,58 @@ class Ownership(Protocol):
         ...
 
     def adopt(
-        self, workspace: str, facts: Sequence[Facts], *, by: Actor, tenant: str | None = None
+        self,
+        workspace: str,
+        facts: Sequence[Facts],
+        *,
+        by: Actor,
+        tenant: str | None = None,
+        found: Sequence[Found] = (),
     ) -> Sequence[str]:
-        """Take what was observed into ownership; the names that were not ours before."""
+        """Take what was observed into ownership, with what the shares held; the names that were not ours before."""
+        ...
+
+    def found(self, workspace: str) -> Sequence[Found]:
+        """What was found at adoptions there and that nobody took away since."""
+        ...
+
+    def forget(self, workspace: str, gone: Sequence[Found]) -> None:
+        """What was found at an adoption and is no longer there. Idempotent."""
+        ...
+
+
+class Rotations(Protocol):
+    """Tokens that people asked to be rotated: one unfinished rotation a recipient."""
+
+    def claim(
+        self, workspace: str, recipient: str, document: Mapping[str, Any], *, by: Actor, tenant: str
+    ) -> RotationClaim:
+        """A new rotation by this plan, or the one that was left unfinished, by its own.
+
+        Raises ConflictError while somebody works on it.
+        """
+        ...
+
+    def abandoned(self) -> Sequence[UUID]:
+        """Those that nobody works on, and that have been left for a while."""
+        ...
+
+    def take(self, rotation_uid: UUID) -> RotationClaim | None:
+        """The right to go on with it; None where it is finished or somebody's."""
+        ...
+
+    def journal(self, claim: RotationClaim) -> Journal:
+        """Of its one step."""
+        ...
+
+    def let_go(self, claim: RotationClaim, error: str) -> None:
+        """Leave it to whoever asks next; one whose call was never made is over."""
+        ...
+
+    def finish(
+        self, claim: RotationClaim, status: Literal["done", "failed"], result: Mapping[str, str]
+    ) -> None:
+        """End it, with a line in the audit trail."""
         ...
 
 

@@ -7,6 +7,9 @@ from uuid import UUID
 
 from shared.sharing.model import Finding, Strategy
 
+NOBODY = UUID(int=0)
+"""Stands for the pack where something is planned for none."""
+
 
 class State(StrEnum):
     """Where a share pack stands, exactly."""
@@ -84,7 +87,8 @@ class VersionView:
 class Exposure:
     """That a recipient can (or could) read an object through a share, for these packs, from these networks.
 
-    `networks` empty: from everywhere.
+    `networks` empty: from everywhere; None: not known here, for the recipient is not ours. `adopted_by`: who took the
+    share over with a part of this in it.
     """
 
     recipient: str
@@ -92,8 +96,9 @@ class Exposure:
     share: str
     workspace: str
     packs: tuple[str, ...]
-    networks: tuple[str, ...]
+    networks: tuple[str, ...] | None
     since: datetime
+    adopted_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +109,7 @@ class Actor:
     name: str
     is_app: bool
     tenants: frozenset[str] | None
+
+    def sees(self, tenant: str) -> bool:
+        """Whether the tenant is one of the caller's."""
+        return self.tenants is None or tenant in self.tenants

@@ -9,6 +9,7 @@ from infra.local.workspace import WorkspaceServer
 from infra.local.workspace.routes import UNITY
 from shared.adapters.databricks.workspace import DatabricksWorkspace
 from shared.sharing.errors import (
+    LookCutShortError,
     OutcomeUnknownError,
     WorkspaceThrottledError,
     WorkspaceUnavailableError,
@@ -113,6 +114,24 @@ def test_patience_ends(workspace: WorkspaceServer) -> None:
     with pytest.raises(WorkspaceUnavailableError, match="INTERNAL_ERROR"):
         adapter_to(workspace, seconds=seconds).share("sold")
     assert 40 < seconds.now <= 60
+
+
+def test_nothing_is_called_once_the_time_for_looking_is_up(
+    adapter: DatabricksWorkspace, workspace: WorkspaceServer
+) -> None:
+    seconds = Seconds()
+    wire = wire_to(workspace, seconds=seconds)
+    looking = DatabricksWorkspace(wire.until(20.0))
+    workspace.fault("shares.get", "500", times=1000)
+    with pytest.raises(WorkspaceUnavailableError):
+        looking.share("sold")
+    assert seconds.now <= 20
+    seconds.now = 20
+    before = len(workspace.requests)
+    with pytest.raises(LookCutShortError):
+        looking.recipient("opened")
+    assert len(workspace.requests) == before
+    assert DatabricksWorkspace(wire).recipient("opened") is not None
 
 
 def test_a_write_that_never_left_is_unavailable_not_unknown(

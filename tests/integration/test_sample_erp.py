@@ -346,6 +346,15 @@ def test_column_appears_and_goes_in_metadata_and_rows(erp: SampleErp) -> None:
     assert erp.max_rowversion("orders") == "5"
 
 
+def test_columns_change_in_rows_of_an_open_transaction_too(erp: SampleErp) -> None:
+    """As in a real source, where no row ever lacks a column that its table has."""
+    erp.insert("orders", [{"id": 50}], txn="t")
+    erp.add_column("orders", ColumnSpec("size", "NUMBER(3)"), 5)
+    erp.drop_column("orders", "note")
+    erp.commit("t")
+    assert {row["data"]["id"]: set(row["data"]) for row in walk(erp, "orders")}[50] == {"id", "size"}
+
+
 def test_scripted_failure_skips_then_counts_down(erp: SampleErp) -> None:
     do(erp, "fail", path="/data/orders", status=503, times=1, skip=1)
     assert [ask(erp, "data/orders").status_code for _ in range(3)] == [200, 503, 200]

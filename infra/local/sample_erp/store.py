@@ -300,22 +300,25 @@ class Store:
     # schema drift
 
     def add_column(self, slug: str, column: ColumnSpec, value: str) -> None:
-        """A new last column with `value` (JSON text) in every row; versions stay, as after ALTER TABLE."""
+        """A new last column with `value` (JSON text) in every row, those of open transactions too.
+
+        Versions stay, as after ALTER TABLE.
+        """
         spec = self.spec(slug)
         member = msgspec.json.encode(column.member).decode()
+        longer, end = "substr(data, 1, length(data) - 1) || ?", f",{member}:{value}}}"
         with self.transaction():
-            self._db.execute(
-                f"UPDATE {self._rows(slug)} SET data = substr(data, 1, length(data) - 1) || ?",
-                (f",{member}:{value}}}",),
-            )
+            self._db.execute(f"UPDATE {self._rows(slug)} SET data = {longer}", (end,))
+            self._db.execute(f"UPDATE open_writes SET data = {longer} WHERE slug = ?", (end, slug))
             self._save_spec(dataclasses.replace(spec, columns=(*spec.columns, column)))
 
     def drop_column(self, slug: str, member: str, rewrite: Callable[[str], str]) -> None:
-        """Take a column out of the metadata and, by `rewrite`, out of every row."""
+        """Take a column out of the metadata and, by `rewrite`, out of every row, those of open transactions too."""
         spec = self.spec(slug)
         with self.transaction():
             self._db.create_function("rewrite", 1, rewrite)
             self._db.execute(f"UPDATE {self._rows(slug)} SET data = rewrite(data)")
+            self._db.execute("UPDATE open_writes SET data = rewrite(data) WHERE slug = ?", (slug,))
             kept = tuple(column for column in spec.columns if column.member != member)
             self._save_spec(dataclasses.replace(spec, columns=kept))
 

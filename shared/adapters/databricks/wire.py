@@ -5,8 +5,10 @@ makes one attempt, and what is repeated is decided here: reads, and writes that 
 never left. A rotation of a token is never sent a second time, whatever became of the first.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +21,7 @@ from shared.adapters.databricks import names
 from shared.adapters.databricks.failures import Call, translated
 from shared.adapters.databricks.pace import TokenBucket
 from shared.errors import AppError
-from shared.sharing.errors import WorkspaceThrottledError, WorkspaceUnavailableError
+from shared.sharing.errors import LookCutShortError, WorkspaceThrottledError, WorkspaceUnavailableError
 
 _ONCE = "/rotate-token"
 _SAFE_TO_REPEAT = (WorkspaceThrottledError, WorkspaceUnavailableError)
@@ -62,6 +64,13 @@ class Wire:
         self._client, self._bucket, self._patience = ApiClient(config), bucket, patience
         # A redirect would take the call, and what it says, to a host that nobody allowed; no option forbids it.
         self._client._api_client._session.max_redirects = 0
+        self._until = math.inf
+
+    def until(self, moment: float) -> "Wire":
+        """The same wire, which makes no call after this moment of `Patience.clock`, but raises LookCutShortError."""
+        bounded = copy(self)
+        bounded._until = moment
+        return bounded
 
     def do(self, method: str, path: str, **options: Any) -> Any:
         """The answer's JSON; raises the errors of `shared.sharing.errors`."""
@@ -74,7 +83,7 @@ class Wire:
 
     def _patiently(self, attempt: Callable[[], Any]) -> Any:
         patience, wait = self._patience, self._patience.first_wait_s
-        until = patience.clock() + patience.budget_s
+        until = min(patience.clock() + patience.budget_s, self._until)
         while True:
             try:
                 return attempt()
@@ -87,6 +96,8 @@ class Wire:
 
     def _once(self, what: str, call: Call, method: str, path: str, options: Mapping[str, Any]) -> Any:
         self._bucket.take()
+        if self._patience.clock() >= self._until:
+            raise LookCutShortError(f"{what}: the time for looking at the workspace is up")
         try:
             return self._client.do(method, path, **options)
         except Exception as error:

@@ -175,15 +175,19 @@ class HistoryOut(PageOut):
 
 
 class ExposureOut(Answer):
-    """That a recipient can read an object; `networks` empty: from everywhere."""
+    """That a recipient can read an object; `networks` empty: from everywhere, null: not known here.
+
+    `adopted_by`: who adopted the share with a part of this in it.
+    """
 
     recipient: str
     object: str
     share: str
     workspace_url: str
     share_packs: list[str]
-    networks: list[str]
+    networks: list[str] | None
     since: datetime
+    adopted_by: list[str]
 
     @classmethod
     def of(cls, seen: Exposure) -> "ExposureOut":
@@ -194,8 +198,9 @@ class ExposureOut(Answer):
             share=seen.share,
             workspace_url=seen.workspace,
             share_packs=list(seen.packs),
-            networks=list(seen.networks),
+            networks=None if seen.networks is None else list(seen.networks),
             since=seen.since,
+            adopted_by=list(seen.adopted_by),
         )
 
 

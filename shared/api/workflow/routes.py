@@ -91,8 +91,11 @@ def plan(pack_id: UUID, caller: Reader, services: Services) -> PlanOut:
 @router.post("/sharepack/{pack_id}/approve", status_code=202)
 def approve(pack_id: UUID, body: ApproveBody, caller: Approver, services: Services) -> DoneOut:
     """Sign the plan with this hash; 409 where the workspace has moved on since."""
-    state = services.workflow.approve(actor(caller), pack_id, body.plan_hash)
-    return DoneOut(message="approved; it is applied now", share_pack_id=pack_id, status=state.status)
+    done = services.workflow.approve(actor(caller), pack_id, body.plan_hash)
+    said = "approved; it is applied now"
+    if not done.is_seen:
+        said = "approved; looking at the workspace took too long, so that is done before anything is changed"
+    return DoneOut(message=said, share_pack_id=pack_id, status=done.state.status)
 
 
 @router.post("/sharepack/{pack_id}/reject")
@@ -112,10 +115,9 @@ def cancel(pack_id: UUID, body: ReasonBody, caller: Operator, services: Services
 @router.post("/sharepack/{pack_id}/rollback", status_code=202)
 def rollback(pack_id: UUID, body: RollbackBody, caller: Approver, services: Services) -> DoneOut:
     """Plan forward to an earlier version; it goes through approval like any other plan."""
-    state = services.workflow.rollback(actor(caller), pack_id, body.version, body.reason)
-    return DoneOut(
-        message=f"going back to version {body.version}", share_pack_id=pack_id, status=state.status
-    )
+    done = services.workflow.rollback(actor(caller), pack_id, body.version, body.reason)
+    said = "; ".join((f"going back to version {body.version}", *done.stays))
+    return DoneOut(message=said, share_pack_id=pack_id, status=done.state.status)
 
 
 @router.get("/exposure")

@@ -17,19 +17,29 @@ def answer_one(
     workflow: Workflow, who: Actor, workspace_url: str, file: UploadFile, *, dry_run: bool
 ) -> UploadOut:
     """The file's result; raises the RequestError that says why it was refused."""
-    return _answer(workflow.upload(who, workspace_url, _read(file), file.filename, dry_run=dry_run))
+    until = workflow.look_until() if dry_run else None
+    return _taken(workflow, who, workspace_url, file, until)
 
 
 def answer_several(
     workflow: Workflow, who: Actor, workspace_url: str, files: Sequence[UploadFile], *, dry_run: bool
 ) -> UploadsOut:
     """Each file's result; one that is refused takes none of the others with it."""
-    return UploadsOut(results=[_result(workflow, who, workspace_url, file, dry_run) for file in files])
+    until = workflow.look_until() if dry_run else None  # of the request, not of each file
+    return UploadsOut(results=[_result(workflow, who, workspace_url, file, until) for file in files])
 
 
-def _result(workflow: Workflow, who: Actor, workspace_url: str, file: UploadFile, dry_run: bool) -> UploadOut:
+def _taken(
+    workflow: Workflow, who: Actor, workspace_url: str, file: UploadFile, until: float | None
+) -> UploadOut:
+    return _answer(workflow.upload(who, workspace_url, _read(file), file.filename, dry_run_until=until))
+
+
+def _result(
+    workflow: Workflow, who: Actor, workspace_url: str, file: UploadFile, until: float | None
+) -> UploadOut:
     try:
-        return answer_one(workflow, who, workspace_url, file, dry_run=dry_run)
+        return _taken(workflow, who, workspace_url, file, until)
     except RequestError as error:
         findings = error.findings if isinstance(error, UploadError) else ()
         return UploadOut(

@@ -347,6 +347,19 @@ def test_app_that_uploaded_for_somebody_cannot_approve_it(store: Store) -> None:
         store.plans.approve(claim.share_pack_id, None, HASH, by=robot)
 
 
+def test_who_uploaded_again_cannot_approve_the_plan_that_stands(store: Store, claim: Claim) -> None:
+    store.plans.keep(claim, HASH, {}, widens=True)
+    store.applications.finish(claim, State.FAILED, reason="no workspace for a day")
+    robot = Actor("oid-robot", "robot", True, None)
+    assert store.upload(uploader=robot).outcome == "resumed"
+    again = store.claim(claim.share_pack_id, "m2")
+    store.plans.keep(again, HASH, {}, widens=True)
+    store.applications.await_approval(again, reason="widens")
+    with pytest.raises(ForbiddenError):
+        store.plans.approve(claim.share_pack_id, None, HASH, by=robot)
+    store.plans.approve(claim.share_pack_id, None, HASH, by=BEN)
+
+
 def test_database_itself_holds_approver_and_requestor_apart(store: Store, waiting: Claim) -> None:
     insert = (
         "INSERT INTO deltashare_state.approvals (approval_uid, plan_uid, plan_hash, decision, approver_oid,"

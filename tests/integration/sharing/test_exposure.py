@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from shared.adapters.postgres.catalogue import Catalogue
+from shared.adapters.postgres.sharing import contributions
 from shared.adapters.postgres.sharing.contributions import Contributions
 from shared.adapters.postgres.sharing.ownership import Facts, Ownership
 from shared.adapters.postgres.sharing.tenants import Tenants
@@ -110,6 +111,19 @@ def test_exposure_of_another_tenants_packs_does_not_show(sharing: Sharing) -> No
     assert sharing.readers("c.s.t", None, frozenset({"finance"})) == [("auditor", "q1")]
     assert sharing.readers("c.s.t", None, frozenset({"sales"})) == []
     assert sharing.readers("c.s.t", None, frozenset()) == []
+
+
+def test_now_is_the_databases_now(sharing: Sharing, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Behind(datetime):
+        """A machine whose clock lags behind the database's."""
+
+        @classmethod
+        def now(cls, tz: Any = None) -> "Behind":
+            return cls(2026, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr(contributions, "datetime", Behind)
+    sharing.contribute(sharing.finance, "q1|TABLE|c.s.t|", "q1|auditor")
+    assert sharing.readers("c.s.t") == [("auditor", "q1")]
 
 
 def test_networks_are_those_of_the_moment(sharing: Sharing) -> None:

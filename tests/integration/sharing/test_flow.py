@@ -181,7 +181,8 @@ CAT = ("cat@example.org", "approver", "reader", "tenant:finance")
 
 def rolled_back(world: PackWorld, pack: str, version: int) -> None:
     body = {"Version": version, "Reason": "as it was"}
-    world.must("POST", f"/workflow/sharepack/{pack}/rollback", APPROVER, json=body)
+    said = world.must("POST", f"/workflow/sharepack/{pack}/rollback", APPROVER, json=body)["Message"]
+    assert "tokens that were handed over" in said, "what a rollback does not bring back"
     world.pump()
     if world.status(pack)["State"] == "AWAITING_APPROVAL":
         assert world.approve(pack, CAT).status_code == 202

@@ -230,3 +230,12 @@ def test_nothing_of_another_tenant_shows_or_moves(store: Store) -> None:
                 attempt(id_)
     assert store.packs.get(pack.id, frozenset({"finance"})).version == 2
     assert store.packs.page(frozenset()) == []
+
+
+def test_content_is_that_of_the_version_that_was_asked_for(store: Store) -> None:
+    pack = store.upload().pack
+    store.packs.cancel(pack.id, None, by=ADA, reason="wrong one")
+    assert store.packs.content(pack.id) == store.packs.content(pack.id, 1) == PACK
+    assert [version.version for version in store.packs.history(pack.id, None)] == [2, 1]
+    with pytest.raises(NotFoundError):
+        store.packs.content(pack.id, 3)

@@ -1,5 +1,6 @@
 """Which notice an event becomes, and what directory syncs are pointed at."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from uuid import UUID
@@ -47,12 +48,20 @@ def test_event_becomes_a_notice(event: str, state: State, said: str) -> None:
     notice = notice_of(event, view(state), "share q1: a grant is gone", OPS)
     assert notice is not None and said in notice.subject and "a grant is gone" in notice.text
     assert "ops@example.org" in notice.recipients
+    assert notice.pack_id == UUID(int=1), "else its business line never sees it among its notifications"
 
 
 def test_same_drift_is_one_notice_and_other_drift_another() -> None:
     keys = [notice_of("drift", view(State.COMPLETED), detail, OPS) for detail in ("a", "a", "b")]
     first, second, other = (notice.dedupe_key for notice in keys if notice is not None)
     assert first == second != other
+
+
+def test_same_drift_after_a_repair_is_said_again() -> None:
+    before = view(State.COMPLETED)
+    keys = [notice_of("drift", each, "a", OPS) for each in (before, replace(before, version=4))]
+    first, second = (notice.dedupe_key for notice in keys if notice is not None)
+    assert first != second
 
 
 def test_unknown_event_is_no_notice() -> None:

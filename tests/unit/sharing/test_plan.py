@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -18,11 +19,18 @@ from shared.sharing.model import (
     Share,
 )
 from shared.sharing.observe import observe
-from shared.sharing.observed import SELECT, ObservedObject, ObservedPipeline, ObservedRecipient, ObservedShare
+from shared.sharing.observed import (
+    SELECT,
+    ObservedObject,
+    ObservedPipeline,
+    ObservedRecipient,
+    ObservedShare,
+    ObservedToken,
+)
 from shared.sharing.plan import Holdings, Plan, plan
 from shared.sharing.plan_actions import Action, Kind, Objects
 from shared.sharing.plan_rollback import rollback
-from tests.unit.sharing.memory import ME, URL, MemoryWorkspace, echoed, tables
+from tests.unit.sharing.memory import ME, NOW, URL, MemoryWorkspace, echoed, tables
 from tests.unit.sharing.scene import OTHER, PACK, Scene, internal, objects, opened, owned, pack, wants
 
 GERMANY = (Partition((PartitionValue("country", "EQUAL", "de"),)),)
@@ -374,3 +382,28 @@ def test_schemas_and_volumes_have_their_own_namespaces() -> None:
     planned = scene.plan(pack(sharing(DataObject("c.s"))))
     assert isinstance(planned.actions[0].body, Objects)
     assert planned.actions[0].body.changes[0].type is ObjectType.SCHEMA
+
+
+@pytest.mark.parametrize(
+    ("days", "token", "said"),
+    [
+        (30, ObservedToken("t", NOW, NOW + timedelta(days=30)), None),
+        (None, ObservedToken("t", NOW, NOW + timedelta(days=90)), None),
+        (30, ObservedToken("t", NOW, NOW + timedelta(days=90)), "today's ends 2026-06-30"),
+        (30, ObservedToken("t", NOW), "today's never ends"),
+        (30, None, "there is none now"),
+    ],
+)
+def test_token_life_that_cannot_be_had_any_more_is_said(
+    days: int | None, token: ObservedToken | None, said: str | None
+) -> None:
+    workspace = MemoryWorkspace()
+    older = ObservedToken("o", NOW - timedelta(days=300), NOW - timedelta(days=270))
+    tokens = (token, older) if token else ()
+    workspace.recipients["auditor"] = ObservedRecipient("auditor", ME, "TOKEN", tokens=tokens)
+    planned = Scene(workspace, owned("recipient/auditor")).plan(
+        pack(replace(opened("auditor"), token_expiry_days=days))
+    )
+    assert planned.actions == () and planned.errors == ()
+    assert [said in finding.detail for finding in planned.findings] == ([True] if said else [])
+    assert all("rotate-token" in finding.detail for finding in planned.findings)

@@ -2,7 +2,7 @@
 and so that it can be told who could read what on any day."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -34,11 +34,11 @@ class Contributions:
     def exposure(self, table: str, at: datetime | None, tenants: Tenants) -> list[Exposure]:
         """Who can read `table` (None: now) or could at a moment, itself or by a schema that is shared.
 
-        A caller sees what packs of its tenants had a part in.
+        A caller sees what packs of its tenants, or an adoption by them, had a part in.
         """
         values = {
             "object": table.lower(),
-            "at": at or datetime.now(UTC),
+            "at": at,
             "tenants": None if tenants is None else sorted(tenants),
         }
         with self._database.connection() as connection:
@@ -72,6 +72,7 @@ def _exposure(row: Mapping[str, Any]) -> Exposure:
         share=row["share"],
         workspace=row["workspace"],
         packs=tuple(row["packs"]),
-        networks=tuple(row["networks"]),
+        networks=None if row["networks"] is None else tuple(row["networks"]),
         since=row["since"],
+        adopted_by=tuple(row["adopted_by"]),
     )

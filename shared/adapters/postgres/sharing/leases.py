@@ -58,7 +58,8 @@ class PostgresLeases:
             held.left.set()
             if keeper.is_alive():
                 keeper.join()
-            self._held.pop(holder, None)
+            if self._held.get(holder) is held:  # else whoever came after it holds on
+                del self._held[holder]
             self._release(held)
 
     def renew(self, holder: UUID) -> None:

@@ -18,7 +18,7 @@ from shared.adapters.postgres.sharing.versions import (
     Versioned,
     in_transaction,
 )
-from shared.sharing.records import Facts, Origin, Owned, OwnedKind
+from shared.sharing.records import Facts, Found, Origin, Owned, OwnedKind
 from shared.sharing.views import Actor
 from shared.sql import sharing_query
 
@@ -59,15 +59,26 @@ class Ownership:
         )
 
     def adopt(
-        self, workspace: str, facts: Sequence[Facts], *, by: Actor, tenant: str | None = None
+        self,
+        workspace: str,
+        facts: Sequence[Facts],
+        *,
+        by: Actor,
+        tenant: str | None = None,
+        found: Sequence[Found] = (),
     ) -> list[str]:
         """Take into ownership what this installation did not create; the names that were not ours before.
 
-        Nothing is written to the workspace. `facts` are what was observed there.
+        Nothing is written to the workspace. `facts` are what was observed there, `found` what the shares held: it
+        replaces what an earlier adoption found. What is in a share that packs created is theirs to tell.
         """
 
         def work(connection: Connection) -> list[str]:
             taken = record(connection, workspace, facts, by=by, share_pack_id=None, origin="adopted")
+            for share in sorted(f.name for f in facts if f.kind == "share"):
+                if _is_adopted(connection, workspace, share):
+                    held = [each for each in found if each.share == share]
+                    _note(connection, workspace, share, held, {"by": by.name, "business_line": tenant})
             for name in taken:
                 records.append(connection, Act(
                     by.name, "ownership.adopt", f"{workspace} {name}", by.subject, tenant=tenant
@@ -75,6 +86,16 @@ class Ownership:
             return taken
 
         return in_transaction(self._database, work)
+
+    def found(self, workspace: str) -> list[Found]:
+        """What was found at adoptions there and that nobody took away since."""
+        with self._database.connection() as connection:
+            return _found(connection, workspace)
+
+    def forget(self, workspace: str, gone: Sequence[Found]) -> None:
+        """What was found at an adoption and is no longer there. Idempotent."""
+        if gone:
+            in_transaction(self._database, lambda connection: _end(connection, workspace, gone))
 
     def release(self, workspace: str, kind: OwnedKind, name: str, *, by: Actor, reason: str) -> None:
         """No longer ours, or no longer there; its history stays."""
@@ -117,6 +138,44 @@ def record(
             changes.append(Change(id_, content))
         versions.write(connection, table, changes, by=by.name, reason=origin)
     return taken
+
+
+def _is_adopted(connection: Connection, workspace: str, share: str) -> bool:
+    now = versions.as_of(connection, SHARES, _id(connection, workspace, "share", share))
+    return now is not None and now["origin"] != "created"
+
+
+def _note(
+    connection: Connection, workspace: str, share: str, found: Sequence[Found], said: Mapping[str, str | None]
+) -> None:
+    """Make `found` what the adopted share is known to hold; its version's lock is held."""
+    known = {*_found(connection, workspace, share)}
+    _end(connection, workspace, sorted(known - {*found}, key=_sorted_by))
+    fresh = _columns(sorted({*found} - known, key=_sorted_by))
+    connection.execute(sharing_query("adopted_add"), fresh | {"workspace": workspace, **said})
+
+
+def _found(connection: Connection, workspace: str, share: str | None = None) -> list[Found]:
+    values = {"workspace": workspace, "share": share}
+    return [Found(**row) for row in connection.execute(sharing_query("adopted_current"), values)]
+
+
+def _end(connection: Connection, workspace: str, gone: Sequence[Found]) -> None:
+    connection.execute(sharing_query("adopted_end"), _columns(gone) | {"workspace": workspace})
+
+
+def _sorted_by(found: Found) -> tuple[str, str, str]:
+    return found.kind, found.name, found.alias
+
+
+def _columns(found: Sequence[Found]) -> dict[str, list[str]]:
+    return {
+        "shares": [each.share for each in found],
+        "kinds": [each.kind for each in found],
+        "names": [each.name for each in found],
+        "types": [each.object_type for each in found],
+        "aliases": [each.alias for each in found],
+    }
 
 
 def _names(workspace: str, fact: Facts) -> dict[str, str]:

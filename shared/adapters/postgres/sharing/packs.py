@@ -72,10 +72,13 @@ class Packs:
     def content(self, pack_id: UUID, version: int | None = None) -> SharePack:
         """What was uploaded, as the version (None: the current one) has it; raises NotFoundError."""
         with self._database.connection() as connection:
-            for row in versions.versions(connection, SHARE_PACKS, pack_id):
-                if row["version"] == version or (version is None and row["is_current"]):
-                    return content_of(row["config"])
-        raise not_found(pack_id)
+            if version is None:
+                row = versions.as_of(connection, SHARE_PACKS, pack_id)
+            else:
+                row = versions.numbered(connection, SHARE_PACKS, pack_id, version)
+        if row is None:
+            raise not_found(pack_id)
+        return content_of(row["config"])
 
     def set_state(
         self,

@@ -51,16 +51,14 @@ class Uploads:
 
         def work(connection: Connection) -> None:
             packs.lock(connection, pack_id)
-            found = [
-                v for v in versions.versions(connection, SHARE_PACKS, pack_id) if v["version"] == version
-            ]
-            if not found:
+            found = versions.numbered(connection, SHARE_PACKS, pack_id, version)
+            if found is None:
                 raise NotFoundError(
                     f"share pack {pack_id}: has no version {version}",
                     hint="GET .../history lists its versions",
                 )
-            wanted = content or packs.content_of(found[0]["config"])  # what cannot be read cannot be applied
-            restored = {name: found[0][name] for name in ("content_hash", "file_name")}
+            wanted = content or packs.content_of(found["config"])  # what cannot be read cannot be applied
+            restored = {name: found[name] for name in ("content_hash", "file_name")}
             restored |= {"config": to_document(wanted), "strategy": wanted.metadata.strategy}
             restored |= {"start_at": None, **told(()), **_asker(by)}
             packs.move(connection, pack_id, State.IN_PROGRESS, by=by, reason=reason, content=restored)
@@ -97,7 +95,7 @@ def _again(connection: Connection, pack_id: UUID, upload: Upload) -> Again:
     start_at = upload.pack.metadata.start_at
     wanted = _first_state(start_at, _now(connection))
     packs.move(
-        connection, pack_id, wanted, by=upload.uploader, reason="uploaded again", findings=(),
+        connection, pack_id, wanted, by=upload.uploader, reason="uploaded again", findings=upload.warnings,
         content=_asker(upload.uploader),
     )  # fmt: skip
     if outcome == "reopened" or applications.resume(connection, pack_id, start_at) is None:

@@ -4,7 +4,7 @@ A write locks its entities (in order of their ids, until the transaction ends), 
 decides by `shared.sharing.history`. The tables' own constraints hold against writers who don't come this way.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -229,19 +229,29 @@ def as_of(
 
 
 def versions(connection: Connection, table: Versioned, entity_id: UUID) -> list[Mapping[str, Any]]:
-    """All versions of an entity, the newest first, with what every version carries."""
+    """All versions of an entity, the newest first, with what every version carries, but without documents."""
     statement = sql.SQL("SELECT {names} FROM {table} WHERE {id} = %s ORDER BY version DESC").format(
-        names=_shown(table), table=table.table, id=sql.Identifier(table.id)
+        names=_shown(table, without=table.documents), table=table.table, id=sql.Identifier(table.id)
     )
     return list(connection.execute(statement, (entity_id,)))
 
 
-def _shown(table: Versioned) -> sql.Composed:
+def numbered(
+    connection: Connection, table: Versioned, entity_id: UUID, version: int
+) -> Mapping[str, Any] | None:
+    """The version of that number, with what every version carries, or None."""
+    statement = sql.SQL("SELECT {names} FROM {table} WHERE {id} = %s AND version = %s").format(
+        names=_shown(table), table=table.table, id=sql.Identifier(table.id)
+    )
+    return connection.execute(statement, (entity_id, version)).fetchone()
+
+
+def _shown(table: Versioned, without: Collection[str] = ()) -> sql.Composed:
     # The driver has no datetime for infinity.
     return sql.SQL(
         "record_id, version, effective_from, NULLIF(effective_to, 'infinity') AS effective_to,"
         " is_current, is_deleted, created_by, change_reason, {}"
-    ).format(_identifiers((table.id, *table.columns)))
+    ).format(_identifiers((table.id, *(name for name in table.columns if name not in without))))
 
 
 def _identifiers(names: Sequence[str]) -> sql.Composed:
