@@ -4,7 +4,7 @@ Each entity's waiting rows stand in a table of their own under the target's colu
 INSERT .. SELECT. Every function works inside the caller's transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -78,16 +78,14 @@ def prepare(connection: Connection, statements: Statements) -> bool:
     config, schema = statements.config, statements.schema
     table = held_table(schema, config.entity_uid)
     state = connection.execute(query("held_state", schema), {"table": table.as_string(connection)}).fetchone()
-    if state is None or state["columns"] is None:
-        if not config.parents:
-            return False
+    stands = state is not None and state["columns"] is not None
+    if not stands and not config.parents:
+        return False
+    if state is None or not stands:
         connection.execute(_create(statements, table))
-        found: dict[str, str] = {}
     else:
-        found = state["columns"]
-        _adapt(connection, statements, table, found)
-    for place in range(len(config.parents)):
-        connection.execute(_index(table, config, place))
+        stands = _adapt(connection, statements, table, state["columns"])
+    _index(connection, table, config, state["indexes"] if state is not None and stands else ())
     return True
 
 
@@ -113,8 +111,8 @@ def _column(name: str, column: ColumnType) -> sql.Composed:
 
 def _adapt(
     connection: Connection, statements: Statements, table: sql.Identifier, found: dict[str, str]
-) -> None:
-    """Add the columns that the target got since, widen those that grew; another business key starts afresh."""
+) -> bool:
+    """Add the columns that the target got since, widen those that grew; false where another key began it afresh."""
     keys = [column.name for column in statements.keys]
     unique = connection.execute(
         query("held_key", statements.schema), {"table": table.as_string(connection)}
@@ -123,7 +121,7 @@ def _adapt(
         # The key changed, which every row is read again for; until then none of these can be told apart.
         connection.execute(sql.SQL("DROP TABLE {}").format(table))
         connection.execute(_create(statements, table))
-        return
+        return False
     actions = [
         sql.SQL("ADD COLUMN {}").format(_column(column.name, column.type))
         for column in statements.config.target_columns
@@ -136,6 +134,7 @@ def _adapt(
             actions.append(sql.SQL("ALTER COLUMN {} TYPE {}").format(sql.Identifier(column.name), kind))
     if actions:
         connection.execute(sql.SQL("ALTER TABLE {} {}").format(table, sql.SQL(", ").join(actions)))
+    return True
 
 
 def _narrower(stored: str, wanted: ColumnType) -> bool:
@@ -143,17 +142,20 @@ def _narrower(stored: str, wanted: ColumnType) -> bool:
     return types.sql_type(kind) != types.sql_type(wanted) and types.widens(kind, wanted)
 
 
-def _index(table: sql.Identifier, config: RunConfig, place: int) -> sql.Composed:
-    """Children are found by the parent they wait for, whatever else waits."""
-    name = sql.Identifier(f"held_{UUID(config.entity_uid).hex}_awaits_{place + 1}")
-    return sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} (({}[{}])) WHERE {}[{}] IS NOT NULL").format(
-        name,
-        table,
-        sql.Identifier(AWAITS),
-        sql.Literal(place + 1),
-        sql.Identifier(AWAITS),
-        sql.Literal(place + 1),
-    )
+def _index(connection: Connection, table: sql.Identifier, config: RunConfig, found: Collection[str]) -> None:
+    """Children are found by the parent they wait for, whatever else waits.
+
+    An index that stands is not asked for: even IF NOT EXISTS waits for everybody who writes or vacuums the table.
+    """
+    for place in range(1, len(config.parents) + 1):
+        name = f"held_{UUID(config.entity_uid).hex}_awaits_{place}"
+        if name not in found:
+            awaited = sql.SQL("{}[{}]").format(sql.Identifier(AWAITS), sql.Literal(place))
+            connection.execute(
+                sql.SQL(
+                    "CREATE INDEX IF NOT EXISTS {} ON {} (({awaited})) WHERE {awaited} IS NOT NULL"
+                ).format(sql.Identifier(name), table, awaited=awaited)
+            )
 
 
 def absent(

@@ -2,8 +2,11 @@
 
 Maintaining three indexes row by row costs more than the rows themselves; building them once costs a third.
 The unique index is its own duplicate check: if it cannot be built, the keys that stand twice are settled first.
+`lifted` does the same within one transaction for an empty target that is no longer new.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from psycopg import errors as pg
@@ -58,6 +61,39 @@ def build(connection: Connection, claim: Claim, statements: Statements) -> None:
         sql.SQL("CREATE INDEX {} ON {} ({})").format(name, statements.target, sql.Identifier(KEY))
     )
     connection.execute(query("indexes_deferred", statements.schema), entity | {"deferred": False})
+
+
+@contextmanager
+def lifted(connection: Connection, statements: Statements) -> Iterator[None]:
+    """All indexes of a target without a page, down for one large insert of this transaction and put back after it.
+
+    Nobody sees the table without them. A table that holds anything, or that somebody uses right now, keeps them.
+    """
+    rebuild = _lift(connection, statements)
+    yield
+    if rebuild:
+        connection.execute("SELECT set_config('maintenance_work_mem', '128MB', true)")
+    for statement in rebuild:
+        connection.execute(statement.encode())
+
+
+def _lift(connection: Connection, statements: Statements) -> Sequence[str]:
+    """Take the indexes down if that is free of harm; the statements that put them back."""
+    of = {"table": statements.target.as_string(connection)}
+    if connection.execute(query("indexes_of_empty", statements.schema), of).fetchone() is None:
+        return ()
+    try:
+        with connection.transaction():
+            # Not waited for: whoever comes after a waiting lock waits, too, be it for a report that runs for hours.
+            connection.execute(
+                sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(statements.target)
+            )
+            found = connection.execute(query("indexes_of_empty", statements.schema), of).fetchone()
+            for statement in found["down"] if found else ():
+                connection.execute(statement.encode())
+    except (pg.LockNotAvailable, pg.DependentObjectsStillExist):
+        return ()
+    return found["up"] if found else ()
 
 
 def _add_key(connection: Connection, statements: Statements) -> None:

@@ -23,6 +23,7 @@ from shared.adapters.postgres.holding import (
     keyed,
     parent_table,
 )
+from shared.adapters.postgres.indexes import lifted
 from shared.adapters.postgres.statements import DATA, KEY, REFERENCE_TEXT, ROWVERSION, UID, Statements, names
 from shared.failpoints import hit
 from shared.sql import query
@@ -31,6 +32,9 @@ from shared.sync.parents import FINE, PARENT, Waiting, blocked, reference_column
 from shared.sync.ports import Claim, Counters
 
 _PARENTS_AT_ONCE = 100_000
+_PLACE = sql.Identifier("_bridge_place")
+# As for first loads: from here on it pays to build the indexes of an empty table after its rows.
+REBUILD_FROM = 100_000
 # Temporary tables have no statistics: with the default memory a batch would be joined row by row.
 _JOIN_MEMORY = "64MB"
 # Rows of one table that wait for each other are judged together; a longer chain takes several slices.
@@ -39,13 +43,17 @@ _CHAIN_ROWS = 200_000
 
 @dataclass(slots=True)
 class PostgresRelease:
-    """`sync.ports.Release` over one open transaction. `backoff`: when parents are looked for again."""
+    """`sync.ports.Release` over one open transaction. `backoff`: when parents are looked for again.
+
+    `rebuild_from`: new rows from which an empty target's indexes are built after them.
+    """
 
     connection: Connection
     claim: Claim
     statements: Statements
     lease_s: int
     backoff: Backoff
+    rebuild_from: int = REBUILD_FROM
 
     def take(self, limit: int, *, guarded: bool) -> Counters | None:
         """Take up rows whose parents arrived, at most about `limit`; None when none is left to take up."""
@@ -53,14 +61,13 @@ class PostgresRelease:
         if not self._due():
             return None
         self.connection.execute("ANALYZE due")
-        taken = self._pick(limit)
         hit("release.pick")
-        self._judge(guarded)
-        counters = self._land(taken)
+        self._judge(self._picked(limit), limit, guarded)
+        counters = self._land()
         stuck = self._hold_again(counters.held)
-        if taken < limit or stuck == taken:
+        if counters.fetched < limit or stuck == counters.fetched:
             # Of a full batch in which nothing moved only the circles' marks go: others may wait behind it.
-            self._forget_due(all_of_them=taken < limit)
+            self._forget_due(all_of_them=counters.fetched < limit)
         hit("release.landed")
         return counters
 
@@ -101,24 +108,35 @@ class PostgresRelease:
         ).fetchone()
         return int(row["n"]) if row else 1
 
-    def _pick(self, limit: int) -> int:
+    def _picked(self, limit: int) -> sql.Composed:
         """Waiting rows of this generation that await a due parent; with them the rows that wait for those."""
-        parts = [
-            compose(
-                "(SELECT h.ctid AS place, h.{key} AS key_hash FROM due d JOIN {held} h ON h.{awaits}[{n}] = d.key_hash"
-                " WHERE h.{generation} = %(generation)s LIMIT %(limit)s)",
-                self.statements, n=sql.Literal(i + 1),
-            )
-            for i in range(self._slots())
-        ]  # fmt: skip
-        picked = sql.SQL("SELECT * FROM ({}) x LIMIT %(limit)s").format(sql.SQL(" UNION ").join(parts))
-        if any(self._is_own(reference) for reference in self.claim.config.parents):
-            picked = self._with_chains(picked)
+        if not any(self._is_own(reference) for reference in self.claim.config.parents):
+            return self._awaiting(sql.SQL("h.*"))
         values = {"generation": self.claim.config.generation, "limit": limit, "chain": _CHAIN_ROWS}
-        self.connection.execute(sql.SQL("CREATE TEMP TABLE taken ON COMMIT DROP AS ") + picked, values)
+        chains = self._with_chains(self._awaiting(sql.SQL("h.{}").format(PARTS["key"])))
+        self.connection.execute(sql.SQL("CREATE TEMP TABLE taken ON COMMIT DROP AS ") + chains, values)
         self.connection.execute("ANALYZE taken")
-        row = self.connection.execute("SELECT count(*) AS n FROM taken").fetchone()
-        return int(row["n"]) if row else 0
+        return compose(
+            "SELECT h.ctid AS {place}, h.* FROM taken k JOIN {held} h ON h.ctid = k.place",
+            self.statements, place=_PLACE,
+        )  # fmt: skip
+
+    def _awaiting(self, shown: sql.Composable) -> sql.Composed:
+        """Rows that await a due parent, each once: by the first of its parents that is due."""
+        parts = []
+        alone = compose("h.{generation} = %(generation)s", self.statements)
+        for n in map(sql.Literal, range(1, self._slots() + 1)):
+            parts.append(
+                compose(
+                    "(SELECT h.ctid AS {place}, {shown} FROM (SELECT DISTINCT key_hash FROM due) d"
+                    " JOIN {held} h ON h.{awaits}[{n}] = d.key_hash WHERE {alone} LIMIT %(limit)s)",
+                    self.statements, n=n, shown=shown, alone=alone, place=_PLACE,
+                )
+            )  # fmt: skip
+            alone += compose(
+                " AND (h.{awaits}[{n}] IN (SELECT key_hash FROM due)) IS NOT TRUE", self.statements, n=n
+            )
+        return sql.SQL("SELECT * FROM ({}) x LIMIT %(limit)s").format(sql.SQL(" UNION ALL ").join(parts))
 
     def _with_chains(self, picked: sql.Composed) -> sql.Composed:
         followers = [
@@ -138,7 +156,7 @@ class PostgresRelease:
     def _is_own(self, reference: Reference) -> bool:
         return reference.entity_uid == self.claim.config.entity_uid
 
-    def _judge(self, guarded: bool) -> None:
+    def _judge(self, picked: sql.Composed, limit: int, guarded: bool) -> None:
         """What becomes of each row taken up: insert, update, unchanged, superseded, or held again."""
         parents = self.claim.config.parents
         lacks = [
@@ -154,19 +172,25 @@ class PostgresRelease:
         self.connection.execute(
             compose(
                 "CREATE TEMP TABLE judged ON COMMIT DROP AS"
-                " SELECT k.place, k.key_hash{shown},"
+                " SELECT h.{place} AS place, h.{key} AS key_hash{shown},"
                 " CASE WHEN ({older}) IS TRUE THEN 'superseded' WHEN {stuck} THEN 'held'"
                 "  WHEN t.{uid} IS NULL THEN 'insert'"
                 "  WHEN t.{data} = h.{data} AND NOT t.{deleted} THEN 'unchanged' ELSE 'update' END AS outcome"
-                " FROM taken k JOIN {held} h ON h.ctid = k.place LEFT JOIN {target} t ON {same}{joins}",
+                " FROM ({picked}) h LEFT JOIN {target} t ON {same}{joins}",
                 self.statements,
+                picked=picked,
+                place=_PLACE,
                 shown=sql.SQL("").join(sql.SQL(", ") + one for one in shown),
                 older=older.format(**PARTS) if guarded else older,
                 stuck=sql.SQL(" OR ").join([sql.SQL("false"), *outside]),
                 same=self.statements.same_key("t", "h"),
                 joins=sql.SQL("").join(self._parent_joins()),
             ),
-            {"since": self.claim.versions_since},
+            {
+                "since": self.claim.versions_since,
+                "generation": self.claim.config.generation,
+                "limit": limit,
+            },
         )
         if any(own):
             self._judge_chains([i for i, mine in enumerate(own) if mine])
@@ -235,7 +259,7 @@ class PostgresRelease:
             pointer[np.frombuffer(row["at"], ">i4")] = np.frombuffer(row["to"], ">i4")
         return pointer
 
-    def _land(self, taken: int) -> Counters:
+    def _land(self) -> Counters:
         """Overwrite, insert, and close what was answered."""
         statements, table = self.statements, held_table(self.statements.schema, self.claim.config.entity_uid)
         outcomes = {"insert": 0, "update": 0, "unchanged": 0, "superseded": 0, "held": 0}
@@ -250,10 +274,15 @@ class PostgresRelease:
                 sql.Identifier(ROWVERSION)
             )
             self.connection.execute(statements.touch(table, due.format(sql.Literal("unchanged")) + moved))
-        self._move()
+        if outcomes["insert"] >= self.rebuild_from:
+            with lifted(self.connection, statements):
+                self._insert()
+        elif outcomes["insert"]:
+            self._insert()
+        self._close()
         self._arrive()
         return Counters(
-            fetched=taken,
+            fetched=sum(outcomes.values()),
             inserted=outcomes["insert"],
             updated=outcomes["update"],
             unchanged=outcomes["unchanged"],
@@ -262,22 +291,33 @@ class PostgresRelease:
             released=outcomes["insert"] + outcomes["update"],
         )
 
-    def _move(self) -> None:
-        """One pass takes the rows out of the waiting table and puts the new ones into the target."""
+    # Places are fetched as an array, not joined: the server then reads the rows in the order they stand in. The two
+    # statements see one snapshot, and cost half of one that hands the deleted rows to the insert.
+
+    def _insert(self) -> None:
         columns = [*self.statements.data_names, UID, KEY, DATA, ROWVERSION, REFERENCE_TEXT]
         self.connection.execute(
             compose(
-                "WITH gone AS (DELETE FROM {held} h USING judged j WHERE h.ctid = j.place AND j.outcome <> 'held'"
-                " RETURNING {returned}, j.outcome)"
-                " INSERT INTO {target} ({columns}) SELECT {columns} FROM gone WHERE outcome = 'insert'",
-                self.statements, columns=names(columns), returned=names(columns, "h."),
+                "INSERT INTO {target} ({columns}) SELECT {columns} FROM {held} h"
+                " WHERE h.ctid = ANY (ARRAY(SELECT place FROM judged WHERE outcome = 'insert'))",
+                self.statements, columns=names(columns),
             )
         )  # fmt: skip
+
+    def _close(self) -> None:
+        """Take the rows that need not wait any more out of the waiting table."""
+        self.connection.execute(
+            compose(
+                "DELETE FROM {held} h WHERE h.ctid = ANY (ARRAY(SELECT place FROM judged WHERE outcome <> 'held'))",
+                self.statements,
+            )
+        )
 
     def _arrive(self) -> None:
         """Rows that landed may be awaited in their turn."""
         ids = {"parent": self.claim.config.entity_uid}
-        self.connection.execute(query("release_arrived", self.statements.schema), ids)
+        if self.connection.execute(query("awaited_some", self.statements.schema), ids).fetchone():
+            self.connection.execute(query("release_arrived", self.statements.schema), ids)
 
     def _hold_again(self, held: int) -> int:
         """Rows that still lack a parent go on waiting, for what they lack now; how many wait just as before."""

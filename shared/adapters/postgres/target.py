@@ -25,7 +25,7 @@ from shared.adapters.postgres.holding import Backoff
 from shared.adapters.postgres.indexes import build, defer
 from shared.adapters.postgres.masks import Seal, as_it_is
 from shared.adapters.postgres.rehashing import PostgresRehash, plan_by_key
-from shared.adapters.postgres.release import PostgresRelease
+from shared.adapters.postgres.release import REBUILD_FROM, PostgresRelease
 from shared.adapters.postgres.removal import (
     PostgresDeletion,
     PostgresPublication,
@@ -75,8 +75,10 @@ class PostgresTarget:
         uuid7: Callable[[int], Bytes],
         backoff: Backoff,
         seal: Seal = as_it_is,
+        rebuild_from: int = REBUILD_FROM,
     ) -> None:
-        self._database, self._lease_s = database, lease_s
+        """`rebuild_from`: see PostgresRelease."""
+        self._database, self._lease_s, self._rebuild_from = database, lease_s, rebuild_from
         self._uuid7, self._backoff, self._seal = uuid7, backoff, seal
 
     @contextmanager
@@ -116,7 +118,9 @@ class PostgresTarget:
     def release(self, claim: Claim) -> Iterator[PostgresRelease]:
         """One batch of waiting rows, under the same isolation as a chunk."""
         with _stage("release", claim), self._repeatable(claim) as (connection, statements):
-            yield PostgresRelease(connection, claim, statements, self._lease_s, self._backoff)
+            yield PostgresRelease(
+                connection, claim, statements, self._lease_s, self._backoff, self._rebuild_from
+            )
 
     def build_indexes(self, claim: Claim) -> None:
         """See indexes.build; fenced like every write."""
