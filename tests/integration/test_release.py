@@ -88,6 +88,13 @@ def test_a_release_does_not_wait_for_a_vacuum_of_the_waiting_rows(world: World) 
         assert landed(arrive(world)) == ALL_OF_THEM
 
 
+def test_waiting_rows_get_statistics_before_they_are_joined(world: World) -> None:
+    held = "SELECT relname FROM pg_class WHERE relname LIKE 'held%%' AND relkind = 'r' AND reltuples = {}"
+    assert world.sql(held.format(-1)) and not world.sql(held.format(len(IDS)))
+    arrive(world)
+    assert world.sql(held.format(len(IDS)))
+
+
 def test_a_parent_declared_later_gets_an_index_of_its_own(world: World) -> None:
     world.put_entity("flights", parents=PARENTS[:1])
     world.sql("DROP TABLE bridge.held_{}".format(world.uid("flights").replace("-", "")))

@@ -172,9 +172,10 @@ def test_parents_go_first_in_a_tick(world: World) -> None:
     assert world.runs("airports")[0]["started_at"] < world.runs("flights")[0]["started_at"]
 
 
-def test_released_rows_are_progress_that_failures_before_them_do_not_use_up(
-    world: World,
-) -> None:
+def test_released_rows_are_progress_that_failures_before_them_do_not_use_up(world: World) -> None:
+    world.erp.insert(
+        "flights", [flight(n, "SJU") for n in range(6, 14)]
+    )  # with two more: three batches of four
     world.sync()
     world.erp.insert("airports", [{"faa": "SJU", "name": "San Juan"}])
     fence = Guards().fence
@@ -188,7 +189,7 @@ def test_released_rows_are_progress_that_failures_before_them_do_not_use_up(
     world.compose(Guards(fence=every_other), chunk_rows=1, max_retries=1)
     world.sync_now("airports")
     retry = next(run for run in world.runs("flights") if run["trigger"] == "retry")
-    assert (retry["status"], retry["released"], retry["attempt"] > 1) == ("success", 2, True)
+    assert (retry["status"], retry["released"], retry["attempt"] > 1) == ("success", 10, True)
 
 
 # Rows of one table that refer to each other.
