@@ -5,12 +5,12 @@ SELECT e.uid AS entity_uid, e.connector_uid, e.slug, e.delta_strategy AS strateg
        CASE WHEN e.delta_strategy = 'rowversion' OR NOT EXISTS (
                 SELECT 1 FROM {schema}.missing_keys m WHERE m.entity_uid = e.uid AND m.passes < e.delete_after_missing)
             THEN t.probe END AS last_probe,
-       -- Not before a load was proven: until then each delta reads the whole table itself.
-       e.delta_strategy = 'rowversion' AND t.fresh_at IS NOT NULL
+       -- Not before the whole table was read, by a proven load or over several nights: until then each delta does.
+       e.delta_strategy = 'rowversion' AND (t.fresh_at IS NOT NULL OR t.watermark IS NOT NULL)
            AND coalesce(t.last_sweep_at + make_interval(secs => e.key_sweep_interval_seconds) <= clock_timestamp(), true)
            AS sweep_due,
        -- Other strategies read every row with each run anyway.
-       e.delta_strategy = 'rowversion' AND t.fresh_at IS NOT NULL AND t.backfill IS NOT NULL AS backfill_due,
+       e.delta_strategy = 'rowversion' AND (t.fresh_at IS NOT NULL OR t.watermark IS NOT NULL) AND t.backfill IS NOT NULL AS backfill_due,
        t.deletes_seen
 FROM {schema}.entities e
 JOIN {schema}.connectors c ON c.uid = e.connector_uid

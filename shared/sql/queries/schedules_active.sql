@@ -2,7 +2,7 @@
 -- load began to wait for it, for an hour at most. The timers' own view of what is due stands in entities_due.
 SELECT s.uid, s.entity_uid, e.slug, e.delta_strategy AS strategy, e.pagination, s.window_start, s.window_end, s.time_zone,
        s.last_night, s.yielded_night,
-       e.delta_strategy = 'rowversion' AND t.fresh_at IS NOT NULL
+       e.delta_strategy = 'rowversion' AND (t.fresh_at IS NOT NULL OR t.watermark IS NOT NULL)
            AND NOT (s.is_first_load AND t.watermark IS NULL AND t.last_sweep_at IS NULL)
            AND coalesce(t.last_sweep_at + make_interval(secs => e.key_sweep_interval_seconds) <= clock_timestamp(), true)
            AND t.due_at <= clock_timestamp() + interval '1 hour' AS sweep_due,
