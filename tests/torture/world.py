@@ -384,7 +384,8 @@ def _environment(server: PostgresServer, name: str, storage: str, erp: SampleErp
 
 
 def _registered(strategy: Strategy, dsn: str, env: dict[str, str], erp: SampleErp, app: App) -> World:
-    token = sign_local_token(LOCAL_SECRET, "torture", ["admin", "tenant:*"], 3600)
+    a_night_s = 24 * 3600  # longer than any run of the nightly size
+    token = sign_local_token(LOCAL_SECRET, "torture", ["admin", "tenant:*"], a_night_s)
     api = Interface(app, {"Authorization": f"Bearer {token}"})
     body = {"name": "erp", "kind": "http", "base_url": erp.base_url,
             "auth": {"type": "token", "secret_name": "torture-erp"}, "tenant": "default"}  # fmt: skip
