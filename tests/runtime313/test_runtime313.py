@@ -96,7 +96,6 @@ def app_settings(
     return values
 
 
-@pytest.mark.skipif(not (REAL_APP / "function_app.py").exists(), reason="function_app.py is not written yet")
 def test_the_real_app_runs_one_function_of_each_kind(python313: Path, app_settings: dict[str, str]) -> None:
     message = json.dumps(
         {
